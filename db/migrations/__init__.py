@@ -1,0 +1,1 @@
+"""Alembic's scripts; `db.session.upgrade` runs them."""

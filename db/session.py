@@ -1,0 +1,117 @@
+"""Opening the database: SQLite in WAL mode by default, PostgreSQL by URL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.orm import Session
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_MILLISECONDS = 10_000
+UPGRADE_LOCK = 0x6755495F  # any constant; all processes that upgrade agree on it
+WRITES = "guardui_writes"
+
+
+def driver_url(url: str) -> str:
+    """The URL with the driver that GuardUI ships with: `postgresql://` means psycopg."""
+    for scheme in ("postgresql://", "postgres://"):
+        if url.startswith(scheme):
+            return "postgresql+psycopg://" + url[len(scheme) :]
+    return url
+
+
+class Database:
+    """An engine with its two kinds of short transaction, one to read and one to write."""
+
+    def __init__(self, url: str) -> None:
+        self.url = driver_url(url)
+        self.is_sqlite = make_url(self.url).get_backend_name() == "sqlite"
+        self.engine: Engine = create_engine(self.url, pool_pre_ping=not self.is_sqlite)
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _set_pragmas)
+            event.listen(self.engine, "begin", _begin)
+        self._writer = self.engine.execution_options(**{WRITES: True})
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session whose reads agree with each other; nothing is saved."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session that commits at the end, or rolls all back when an exception passes.
+
+        On SQLite it takes the write lock at its first statement, so what it reads cannot change
+        before it writes.
+        """
+        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def dispose(self) -> None:
+        """Closes the pooled connections."""
+        self.engine.dispose()
+
+
+def _set_pragmas(connection: Any, _record: object) -> None:
+    # sqlite3 would otherwise begin transactions by itself, and not before a SELECT.
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(WRITES)
+    # A deferred transaction that reads first and writes later fails at once, whatever the
+    # timeout, when another one wrote in between.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def upgrade(url: str) -> None:
+    """Brings the database to the newest tables, making SQLite's folder where it is missing."""
+    database = _create(url)
+    try:
+        _upgrade(database)
+    finally:
+        database.dispose()
+
+
+def open_database(url: str) -> Database:
+    """An upgraded database, ready to use."""
+    database = _create(url)
+    _upgrade(database)
+    return database
+
+
+def _create(url: str) -> Database:
+    database = Database(url)
+    file = make_url(database.url).database
+    if database.is_sqlite and file:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+    return database
+
+
+def _upgrade(database: Database) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    heads = ScriptDirectory.from_config(config).get_heads()
+    with database.engine.connect() as connection:
+        if list(MigrationContext.configure(connection).get_current_heads()) == heads:
+            return
+    with database._writer.begin() as connection:
+        if not database.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

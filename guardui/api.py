@@ -1,0 +1,157 @@
+"""The endpoints that programs call: /classify for all, the job endpoints for researchers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import gradio as gr
+from sqlalchemy import text
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from db import jobs
+from db.models import Job, now
+from db.session import Database
+from guardui.access import Role, role_of
+from guardui.jobs_view import latest
+from guardui.live import Live, moderator_choices
+from guardui.render_jobs import timing
+from pipelines.jobs import queue
+from pipelines.schema import GuardTask, GuardUIError, InputError, NotFoundError, Verdict
+from pipelines.settings import Settings
+
+MODES = ("reasoning",)
+
+
+def publish(database: Database, settings: Settings, live: Live) -> None:
+    """Names the endpoints inside the present Blocks."""
+
+    def classify(
+        prompt: str, response: str = "", adapter: str = "", mode: str = "reasoning"
+    ) -> dict[str, Any]:
+        """One moderation: labels for the three tasks, the reasoning, and the parse error if any."""
+        if mode not in MODES:
+            raise InputError(f"mode={mode}: must be one of {', '.join(MODES)}")
+        ref = adapter or moderator_choices(database)[0][1]
+        verdict = None
+        for progress in live.stream(prompt, response or None, ref):
+            verdict = progress.verdict
+            seconds = progress.seconds
+        if verdict is None:
+            raise InputError("prompt: the moderation ended without a verdict")
+        return verdict_json(verdict) | {"adapter": ref, "seconds": round(seconds, 3)}
+
+    gr.api(_answering(classify), api_name="classify", concurrency_limit=8)
+    if role_of(settings) is Role.RESEARCHER:
+        _publish_jobs(database)
+
+
+def _publish_jobs(database: Database) -> None:
+    def submit(stage: str, values: dict[str, Any], preset: str = "") -> dict[str, Any]:
+        """Queues a run of a stage; `values` are config fields that differ from the preset."""
+        return {"id": queue.submit(database, stage, values, preset=preset or None)}
+
+    def list_all() -> list[dict[str, Any]]:
+        """All jobs, the newest first."""
+        with database.read() as session:
+            return [job_json(job) for job in jobs.list_jobs(session)]
+
+    def one(job_id: int) -> dict[str, Any]:
+        """A job with its config, newest metrics, artifacts and failure."""
+        with database.read() as session:
+            job = jobs.get_job(session, job_id)
+            if job is None:
+                raise NotFoundError(f"job={job_id}: there is no such job")
+            return job_json(job, full=True) | {
+                "metrics": dict(latest(jobs.metrics(session, job_id)))
+            }
+
+    def stop(job_id: int) -> dict[str, Any]:
+        """Asks a running job to stop at a checkpoint, or cancels a waiting one."""
+        return {"id": job_id, "state": queue.stop(database, job_id)}
+
+    for name, function in (("submit", submit), ("jobs", list_all), ("job", one), ("stop", stop)):
+        gr.api(_answering(function), api_name=name)
+
+
+def _answering(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function; what people did wrong is answered as a message, not as a traceback."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except GuardUIError as error:
+            raise gr.Error(str(error), title=error.code, print_exception=False) from None
+
+    return call
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as the API gives it; `flagged` is fail-closed."""
+    labels = {task.value: verdict.label(task) for task in GuardTask}
+    harmful = any(
+        labels[task] == "harmful"
+        for task in (GuardTask.PROMPT_HARMFULNESS, GuardTask.RESPONSE_HARMFULNESS)
+    )
+    return {
+        "verdicts": labels,
+        "flagged": harmful or verdict.error is not None,
+        "reasoning": verdict.reasoning,
+        "raw": verdict.raw,
+        "error": verdict.error,
+        "tokens": verdict.tokens,
+    }
+
+
+def job_json(job: Job, *, full: bool = False) -> dict[str, Any]:
+    """A job as the API gives it; `full` adds config, artifacts and failure."""
+    time = timing(job, now())
+    short = {
+        "id": job.id,
+        "stage": job.stage,
+        "preset": job.preset,
+        "state": job.state,
+        "reason": job.reason,
+        "step": job.step,
+        "total_steps": job.total_steps,
+        "elapsed_seconds": time.elapsed,
+        "left_seconds": time.left,
+        "parents": [parent.id for parent in job.parents],
+    }
+    if not full:
+        return short
+    return short | {
+        "config": job.config,
+        "activity": job.activity,
+        "command": job.command,
+        "failure": job.failure,
+        "artifacts": [
+            {
+                "id": one.id,
+                "kind": one.kind,
+                "name": one.name,
+                "path": one.path,
+                "sha256": one.sha256,
+                "bytes": one.bytes,
+            }
+            for one in job.artifacts
+        ],
+    }
+
+
+def health_route(database: Database) -> Route:
+    """`GET /healthz`: 200 while the database answers, 503 otherwise."""
+
+    def health(_request: Request) -> JSONResponse:
+        try:
+            with database.read() as session:
+                session.execute(text("SELECT 1"))
+        except Exception:  # noqa: BLE001 - whatever it is, the answer is that it's not well
+            return JSONResponse({"status": "database unreachable"}, status_code=503)
+        return JSONResponse({"status": "ok"})
+
+    return Route("/healthz", health, methods=["GET"])

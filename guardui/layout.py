@@ -1,0 +1,100 @@
+"""The page: a header that always tells device and job, and the tabs in reading order."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from functools import cache
+from typing import Any
+
+import gradio as gr
+
+from db.jobs import list_jobs
+from db.models import ACTIVE, now
+from db.session import Database
+from guardui import api
+from guardui.access import Role, role_of
+from guardui.live import Live
+from guardui.render import header
+from guardui.render_jobs import running_line
+from guardui.tabs import classify, hard_samples, jobs, rate, train
+from guardui.tabs.wiring import QUIET, html
+from pipelines.jobs.queue import detect_device
+from pipelines.settings import Settings
+
+HEADER_SECONDS = 3.0
+
+
+def build_page(database: Database, settings: Settings) -> gr.Blocks:
+    """All of the page for a role: the public gets no listener of the other tabs."""
+    live = Live(database, settings)
+    # Analytics would call out at every start.
+    with gr.Blocks(title="GuardUI", analytics_enabled=False, fill_width=True) as page:
+        top = html(lambda: header_html(database, settings), elem_id="header")
+        pulse = gr.Timer(HEADER_SECONDS)
+        # Outside of the tabs: among them it would take the place of one.
+        launched = gr.State(None)
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
+            with gr.Tab("Classify", id="classify") as classify_tab:
+                refresh, moderators = classify.build(database, settings, live)
+            if role_of(settings) is Role.RESEARCHER:
+                _build_workshop(page, database, settings, tabs, launched)
+            with gr.Tab("Rate", id="rate"):
+                rate.build(database, settings)
+        pulse.tick(lambda: header_html(database, settings), None, top, **QUIET)
+        classify_tab.select(refresh, moderators, moderators, **QUIET)
+        page.load(refresh, moderators, moderators, **QUIET)
+        api.publish(database, settings, live)
+    return page
+
+
+def _build_workshop(
+    page: gr.Blocks, database: Database, settings: Settings, tabs: gr.Tabs, launched: gr.State
+) -> None:
+    """Train, Jobs and Hard samples, and what goes between them."""
+    with gr.Tab("Train", id="train") as train_tab:
+        forms = train.build(database, settings, launched)
+    with gr.Tab("Jobs", id="jobs") as jobs_tab:
+        board = jobs.build(database, settings, launched, forms, tabs)
+    with gr.Tab("Hard samples", id="samples") as samples_tab:
+        mined, parts = hard_samples.build(database)
+
+    def to_jobs(job: str | None, *rest: Any) -> dict[Any, Any]:
+        return board.refresh(job, *rest)
+
+    def opened(request: gr.Request, *rest: Any) -> dict[Any, Any]:
+        wanted = request.query_params.get("job", "")
+        return board.refresh(int(wanted) if wanted.isdigit() else None, *rest)
+
+    train_tab.select(lambda: forms.offers(database), None, forms.reference_fields, **QUIET)
+    jobs_tab.select(to_jobs, board.inputs, board.outputs, **QUIET)
+    samples_tab.select(mined, parts[0], parts, **QUIET)
+    # The board's timer runs only while somebody looks at it.
+    tabs.select(board_timer, None, board.timer, **QUIET)
+    page.load(opened, board.inputs[1:], board.outputs, **QUIET)
+
+
+def board_timer(event: gr.SelectData) -> gr.Timer:
+    """The Jobs tab's timer, on while that tab is in front."""
+    return gr.Timer(active=event.value == "Jobs")
+
+
+def header_html(database: Database, settings: Settings) -> str:
+    """The header as it is now."""
+    with database.read() as session:
+        active = list_jobs(session, states=ACTIVE, limit=1)
+    running = running_line(active[0] if active else None, now())
+    return header(device_name(), running, role_of(settings).value)
+
+
+@cache
+def device_name() -> str:
+    """What the jobs run on, told without torch: `2 CPU cores`, or the GPUs by name."""
+    if detect_device() != "cpu":
+        asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        answer = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=False)
+        names = [line.strip() for line in answer.stdout.splitlines() if line.strip()]
+        if names:
+            return names[0] if len(names) == 1 else f"{len(names)} {names[0]}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return "1 CPU core" if cores == 1 else f"{cores} CPU cores"

@@ -1,0 +1,48 @@
+// Theme choice, copy buttons and the marks that assistive technology needs. No dependencies.
+(() => {
+  const KEY = "guardui-theme";
+  const url = new URL(location.href);
+  const kept = localStorage.getItem(KEY);
+  // Gradio reads the theme from the address, so a kept choice is put there before it starts.
+  if (kept && !url.searchParams.has("__theme")) {
+    url.searchParams.set("__theme", kept);
+    history.replaceState(null, "", url);
+  }
+
+  const toggleTheme = () => {
+    const dark = document.body.classList.toggle("dark");
+    const theme = dark ? "dark" : "light";
+    localStorage.setItem(KEY, theme);
+    const here = new URL(location.href);
+    here.searchParams.set("__theme", theme);
+    history.replaceState(null, "", here);
+  };
+
+  const copy = async (button) => {
+    const source = button.closest("[data-copy-block]")?.querySelector("[data-copy-text]");
+    if (!source) return;
+    const text = source.textContent;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // Without https there is no clipboard: select the text, so that one key press copies it.
+      const range = document.createRange();
+      range.selectNodeContents(source);
+      const selection = getSelection();
+      selection.removeAllRanges();
+      selection.addRange(range);
+      document.execCommand("copy");
+    }
+    const label = button.textContent;
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = label), 1200);
+  };
+
+  document.addEventListener("click", (event) => {
+    const target = event.target instanceof Element ? event.target : null;
+    if (!target) return;
+    if (target.closest("[data-theme-toggle]")) toggleTheme();
+    const copier = target.closest("[data-copy]");
+    if (copier) copy(copier);
+  });
+})();

@@ -1,0 +1,1 @@
+"""One tab a file. A tab wires components to functions; the work itself is elsewhere."""

@@ -1,0 +1,1 @@
+"""Everything GuardUI does without a screen: data, template, models, stages, jobs."""

@@ -1,0 +1,52 @@
+"""What every engine offers: prompts in, generations out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How answers are drawn. Temperature 0 is greedy; `n` answers are drawn for each prompt."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_new_tokens: int = 1024
+    n: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A generated text without its end token. `ended` is False where it hit the length limit."""
+
+    text: str
+    tokens: int
+    ended: bool
+
+
+class Engine(Protocol):
+    """Runs one model on whole model inputs, as `GuardTemplate.prompt_text` writes them."""
+
+    context_length: int
+    """Most tokens that prompt and answer may have together."""
+
+    def count_tokens(self, text: str) -> int: ...
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        sampling: Sampling,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> list[list[Answer]]:
+        """P prompts -> P lists of `sampling.n` answers, in the prompts' order.
+
+        Answers that `should_stop` cut off come back unended.
+        """
+
+    def stream(
+        self, prompt: str, sampling: Sampling, should_stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[str]:
+        """Pieces of one answer as they are written."""

@@ -1,0 +1,169 @@
+"""How an attempt at a job ended: named, written to the job's folder, then to the database."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy.exc import OperationalError
+
+from db import jobs, lifecycle
+from db.session import Database
+from pipelines.schema import ConfigError, DataError, DiskFullError, GuardUIError, OutOfMemoryError
+
+T = TypeVar("T")
+
+FILE = "outcome.json"
+MAX_FAULTS = 50
+OOM_SIGNS = ("out of memory", "can't allocate memory", "cublas_status_alloc_failed")
+OOM_ADVICE = (
+    "Lower batch_size (raise accumulation as much), lower max_length, turn on "
+    "gradient_checkpointing, or load the base with quantization=nf4."
+)
+DISK_ADVICE = "Free some room, then resume the job: it goes on from its last checkpoint."
+
+
+@dataclass(frozen=True, slots=True)
+class NewArtifact:
+    """A finished file or folder, as it will stand in the database; `size` in bytes."""
+
+    kind: str
+    name: str
+    path: str
+    sha256: str
+    size: int
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of one attempt. Only a success hands artifacts on."""
+
+    attempt: int
+    state: str
+    reason: str | None = None
+    failure: dict[str, Any] | None = None
+    artifacts: list[NewArtifact] = field(default_factory=list)
+
+    def save(self, folder: Path) -> None:
+        """Written under another name first, so that the file is either whole or not there."""
+        part = folder / (FILE + ".part")
+        with part.open("w", encoding="utf-8") as file:
+            json.dump(asdict(self), file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(folder / FILE)
+
+    def record(self, database: Database, job_id: int) -> bool:
+        """Ends the job with all its artifacts, or changes nothing where it is not active now."""
+        with database.write() as session:
+            ended = lifecycle.finish(
+                session, job_id, self.state, self.reason, self.failure, attempt=self.attempt
+            )
+            for made in self.artifacts if ended else ():
+                jobs.add_artifact(session, job_id=job_id, **asdict(made))
+            return ended
+
+
+def read_outcome(folder: Path, attempt: int) -> Outcome | None:
+    """The outcome of this attempt, where the worker came to write one."""
+    try:
+        outcome = TypeAdapter(Outcome).validate_json((folder / FILE).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+    return outcome if outcome.attempt == attempt else None
+
+
+def explain_failure(error: BaseException) -> dict[str, Any]:
+    """code, message, advice and traceback, with the faults of a bad dataset or config."""
+    named = _name(error)
+    failure: dict[str, Any] = {
+        "code": named.code,
+        "message": storable(str(named)) or type(error).__name__,
+        "advice": named.advice,
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+    if isinstance(error, DataError | ConfigError):
+        failure["faults"] = error.faults[:MAX_FAULTS]
+        failure["fault_count"] = len(error.faults)
+    return failure
+
+
+def _name(error: BaseException) -> GuardUIError:
+    if isinstance(error, GuardUIError):
+        return error
+    chain = list(_chain(error))
+    if any(_is_out_of_memory(one) for one in chain):
+        return OutOfMemoryError(f"out of memory ({_peak()}): {error}", advice=OOM_ADVICE)
+    if any(_is_disk_full(one) for one in chain):
+        return DiskFullError(f"the disk is full: {error}", advice=DISK_ADVICE)
+    return GuardUIError(f"{type(error).__name__}: {error}")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """By name, for torch may not be loaded and must not be for this."""
+    names = {f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__}
+    by_type = any(n.startswith("torch") and n.endswith(".OutOfMemoryError") for n in names)
+    by_text = isinstance(error, RuntimeError) and any(
+        sign in str(error).lower() for sign in OOM_SIGNS
+    )
+    return isinstance(error, MemoryError) or by_type or by_text
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    text = str(error).lower()
+    return "no space left on device" in text or "database or disk is full" in text
+
+
+def storable(text: str) -> str:
+    """The text without what databases refuse: PostgreSQL NUL, both half a surrogate pair."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held, in bytes."""
+    # macOS gives bytes, everything else kilobytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _peak() -> str:
+    text = f"peak {peak_memory() / 2**30:.1f} GiB of main memory"
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        text += f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB on the device"
+    return text
+
+
+def insist(action: Callable[[], T], seconds: float = 120.0) -> T:
+    """Tries again while the database is locked or away, for so long at most."""
+    deadline = time.monotonic() + seconds
+    pause = 0.1
+    while True:
+        try:
+            return action()
+        except OperationalError as error:
+            if _is_disk_full(error) or time.monotonic() + pause > deadline:
+                raise
+        time.sleep(pause)
+        pause = min(pause * 2, 5.0)

@@ -1,0 +1,133 @@
+"""Config fields that name what a job made: `job:N` and `artifact:N`, and the paths beside them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from db import jobs
+from db.models import RESUMABLE, Job
+from db.session import Database
+from pipelines.schema import InputError, NotFoundError
+from pipelines.stages.base import StageConfig, references
+
+REFERENCE = re.compile(r"(job|artifact):(.*)", re.DOTALL)
+
+
+def resolve_reference(database: Database, kind: str, value: str) -> Path | str:
+    """`artifact:N` or `job:N` -> the path of that artifact; a path -> absolute; else unchanged.
+
+    Raises NotFoundError where there is no such job, artifact or file, and InputError where the
+    artifact is of another kind or the job has not made it.
+    """
+    with database.read() as session:
+        return _resolve(session, kind, value)
+
+
+def _resolve(session: Session, kind: str, value: str) -> Path | str:
+    what, number = parse_reference(value)
+    if what == "artifact":
+        artifact = jobs.get_artifact(session, number)
+        if artifact is None:
+            raise NotFoundError(f"{value}: there is no such artifact")
+        if artifact.kind != kind:
+            raise InputError(f"{value}: is of kind {artifact.kind}, must be of kind {kind}")
+    elif what == "job":
+        job = _get_job(session, value, number)
+        artifact = next((one for one in reversed(job.artifacts) if one.kind == kind), None)
+        if artifact is None:
+            raise InputError(f"{value}: job {number} ({job.stage}, {job.state}) made no {kind}")
+    else:
+        return absolute(value)
+    if not Path(artifact.path).exists():
+        raise NotFoundError(f"{value}: {artifact.path} does not exist any more")
+    return Path(artifact.path)
+
+
+def parse_reference(value: str) -> tuple[str | None, int]:
+    """`job:7` -> ("job", 7); what is no reference -> (None, 0). Raises InputError on `job:x`."""
+    match = REFERENCE.fullmatch(value)
+    if match is None:
+        return None, 0
+    if not (match[2].isascii() and match[2].isdigit()) or len(match[2]) > 9:
+        raise InputError(f"{value}: must be {match[1]}: and a number")
+    return match[1], int(match[2])
+
+
+def _get_job(session: Session, value: str, number: int) -> Job:
+    job = jobs.get_job(session, number)
+    if job is None:
+        raise NotFoundError(f"{value}: there is no such job")
+    return job
+
+
+def absolute(value: str) -> Path | str:
+    """An existing file or folder as an absolute path; anything else (a Hub id) unchanged."""
+    try:
+        path = Path(value).expanduser()
+        return path.resolve() if path.exists() else value
+    except (OSError, RuntimeError, ValueError):  # too long, no such user, a NUL: no path then
+        return value
+
+
+def with_absolute_paths(config: StageConfig) -> StageConfig:
+    """The config with its paths made absolute, for a worker runs in a folder of its own.
+
+    That is each reference, and any other text with a path separator, that names something that
+    exists.
+    """
+    named = references(config)
+    texts = {
+        name: value
+        for name, value in config.model_dump().items()
+        if isinstance(value, str) and value and (name in named or os.sep in value)
+    }
+    return config.model_copy(update={name: str(absolute(text)) for name, text in texts.items()})
+
+
+def find_parents(session: Session, config: StageConfig) -> list[int]:
+    """The ids of the jobs which the config refers to.
+
+    Raises NotFoundError for one that does not exist, InputError for one that cannot deliver.
+    """
+    parents: set[int] = set()
+    for field, (kind, value) in references(config).items():
+        what, number = parse_reference(value)
+        if what == "artifact":
+            _resolve(session, kind, value)
+        if what != "job":
+            continue
+        job = _get_job(session, f"{field}={value}", number)
+        if job.state in RESUMABLE:
+            raise InputError(
+                f"{field}={value}: job {number} ({job.stage}) is {job.state}: "
+                "must be waiting, running or succeeded",
+                advice=f"Resume job {number} first, or name another.",
+            )
+        if job.state == "succeeded":
+            _resolve(session, kind, value)
+        parents.add(number)
+    return sorted(parents)
+
+
+def resolved(database: Database, config: StageConfig) -> StageConfig:
+    """The config with every reference made a path."""
+    paths = {
+        name: str(resolve_reference(database, kind, value))
+        for name, (kind, value) in references(config).items()
+    }
+    return config.model_copy(update=paths)
+
+
+def resolved_so_far(session: Session, config: StageConfig) -> StageConfig:
+    """The config with a path for each reference but those to jobs that have yet to succeed."""
+    paths: dict[str, str] = {}
+    for name, (kind, value) in references(config).items():
+        what, number = parse_reference(value)
+        if what == "job" and _get_job(session, value, number).state != "succeeded":
+            continue
+        paths[name] = str(_resolve(session, kind, value))
+    return config.model_copy(update=paths)

@@ -1,0 +1,138 @@
+"""What a stage is: a config, its presets, a check, and `run(config, context)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipelines.schema import ConfigError, HardSample, InputError
+
+
+def reference(kind: str) -> Any:
+    """Marks a config field that names an artifact of this kind.
+
+    The value is a path, a Hub id, `artifact:ID`, or `job:ID` (what that job will have made);
+    the last makes that job a parent, and the worker puts the path in before the stage runs.
+    """
+    return Field(json_schema_extra={"reference": kind})
+
+
+AdapterRef = Annotated[str, reference("adapter")]
+DatasetRef = Annotated[str, reference("dataset")]
+PairSetRef = Annotated[str, reference("pair_set")]
+
+
+class StageConfig(BaseModel):
+    """Base of every stage's config: unknown keys are refused, assignments are checked."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
+
+
+class StageContext(Protocol):
+    """What a running stage may do to the world outside it."""
+
+    directory: Path
+    """The job's own folder; a resumed job finds what it wrote there before."""
+
+    def activity(self, text: str) -> None:
+        """Says in a few words what is being done now ("loading the model")."""
+
+    def progress(self, step: int, total: int) -> None: ...
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Records a step's numbers; keys are such as `loss` or `tokens_per_second`."""
+
+    def artifact(self, kind: str, path: Path, name: str, details: Mapping[str, Any]) -> None:
+        """Hands over a file or folder that the stage has finished writing."""
+
+    def hard_samples(self, samples: Sequence[HardSample]) -> None:
+        """Stores the samples for inspection, in place of those stored before."""
+
+    def should_stop(self) -> bool:
+        """True once somebody asked; the stage then saves and raises StopRequested."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A kind of job. `check` looks at a config before it is queued and returns remarks for
+    people; it raises an InputError for what can't work. It must not import torch."""
+
+    name: str
+    title: str
+    summary: str
+    config: type[StageConfig]
+    run: Callable[[Any, StageContext], None]
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    check: Callable[[Any], list[str]] = lambda _config: []
+    exclusive: bool = True
+    """Whether it needs a device to itself."""
+    order: int = 100
+    """Where it stands in lists; the method's own order."""
+
+
+def build_config(
+    stage: Stage, preset: str | None = None, values: Mapping[str, Any] | None = None
+) -> StageConfig:
+    """Defaults, then the preset, then `values`, validated together.
+
+    Raises ConfigError with one `field=value: what is allowed` line a fault.
+    """
+    merged: dict[str, Any] = {}
+    if preset:
+        if preset not in stage.presets:
+            known = ", ".join(sorted(stage.presets)) or "none"
+            raise InputError(f"preset={preset}: {stage.name} has no such preset (it has: {known})")
+        merged.update(stage.presets[preset])
+    merged.update(values or {})
+    try:
+        return stage.config.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(explain(error, stage.config)) from None
+
+
+def explain(error: ValidationError, config: type[BaseModel]) -> list[str]:
+    """A pydantic error as lines that name the field, its value and what is allowed."""
+    lines = []
+    for fault in error.errors():
+        name = ".".join(str(part) for part in fault["loc"]) or config.__name__
+        context = fault.get("ctx", {})
+        match fault["type"]:
+            case "extra_forbidden":
+                known = ", ".join(config.model_fields)
+                lines.append(f"{name}: unknown setting (known: {known})")
+                continue
+            case "missing":
+                lines.append(f"{name}: a value is needed")
+                continue
+            case "less_than_equal":
+                allowed = f"must be at most {context['le']}"
+            case "greater_than_equal":
+                allowed = f"must be at least {context['ge']}"
+            case "greater_than":
+                allowed = f"must be more than {context['gt']}"
+            case "less_than":
+                allowed = f"must be less than {context['lt']}"
+            case "literal_error":
+                allowed = f"must be one of {context['expected']}"
+            case "value_error":
+                allowed = str(context["error"])
+            case _:
+                allowed = fault["msg"][0].lower() + fault["msg"][1:]
+        shown = "" if fault["loc"] == () else f"={fault['input']}"
+        lines.append(f"{name}{shown}: {allowed}")
+    return lines
+
+
+def references(config: BaseModel) -> dict[str, tuple[str, str]]:
+    """field -> (kind, value) for each field of the config that names an artifact."""
+    found = {}
+    for name, info in type(config).model_fields.items():
+        extra = info.json_schema_extra
+        value = getattr(config, name)
+        if isinstance(extra, dict) and "reference" in extra and value:
+            found[name] = (str(extra["reference"]), str(value))
+    return found

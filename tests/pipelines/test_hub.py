@@ -1,0 +1,376 @@
+"""Pushing to the Hub: what is written, what is kept back, and what its refusals are called."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import load_file, save_file
+
+from pipelines.hub import clean, push, push_info, write_push_folder
+from pipelines.schema import DiskFullError, HubError, InputError, ModelError
+from pipelines.template import GuardTemplate
+
+TOKEN = "hf_plantedTOKENthatMustNotLeak123"
+BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    """An adapter folder as a training job leaves it, with all that must not be pushed."""
+    folder = tmp_path / "jobs" / "3" / "adapter"
+    (folder / "ref").mkdir(parents=True)
+    weights = {"base_model.model.q.lora_A.weight": np.ones((2, 4), np.float32)}
+    save_file(weights, folder / "adapter_model.safetensors")
+    save_file(weights, folder / "ref" / "adapter_model.safetensors")
+    for name in ("optimizer.pt", "trainer_state.json", "COMPLETE", "adapter_model.bin", ".env"):
+        (folder / name).write_text("must stay")
+    (folder / "checkpoint-5").mkdir()
+    (folder / "checkpoint-5" / "adapter_model.safetensors").write_text("must stay")
+    _json(
+        folder / "adapter_config.json",
+        {
+            "peft_type": "LORA",
+            "r": 2,
+            "target_modules": ["q_proj"],
+            "base_model_name_or_path": f"{tmp_path}/models/smollm2-135m-instruct",
+        },
+    )
+    _json(folder / "tokenizer.json", {"model": {"vocab": {"/home/": 1}}})
+    _json(
+        folder / "tokenizer_config.json",
+        {"pad_token": "<|im_end|>", "name_or_path": f"{tmp_path}/models/smollm2"},
+    )
+    (folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    GuardTemplate.default().save(folder)
+    _json(
+        folder / "training_info.json",
+        {
+            "base_model": "smollm2-135m-instruct",
+            "base_model_id": BASE,
+            "stage": "rsft",
+            "config": {
+                "dataset": f"{tmp_path}/data/train|all.jsonl",
+                "learning_rate": 5e-5,
+                "epochs": 3.0,
+                "hub_token": TOKEN,
+                "max_new_tokens": 64,
+            },
+            "dataset": {"name": "train.jsonl", "sha256": "ab" * 32, "rows": 120},
+            "metrics": {"final_loss": 0.4831, "steps": 40},
+            "versions": {"torch": "2.13.0"},
+            "command": f"guardui run rsft --set dataset='{tmp_path}/my data/train.jsonl' "
+            f"--set token={TOKEN}",
+            "created_at": "2026-01-02T03:04:05+00:00",
+            "job": 3,
+        },
+    )
+    return folder
+
+
+def _json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def _edit(folder: Path, **changes: Any) -> None:
+    path = folder / "training_info.json"
+    _json(path, json.loads(path.read_text()) | changes)
+
+
+def test_dry_run_writes_what_would_be_pushed_and_nothing_else(
+    adapter: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    pushed = push(adapter, "ada/guard", dry_run=out)
+    assert pushed.files == [
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "chat_template.jinja",
+        "guard_template.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "training_info.json",
+    ]
+    assert pushed.url is None
+    assert sorted(path.name for path in out.iterdir()) == pushed.files
+    weights = load_file(out / "adapter_model.safetensors")
+    assert weights["base_model.model.q.lora_A.weight"].shape == (2, 4)
+    assert GuardTemplate.load(out) == GuardTemplate.default()
+
+
+def test_no_local_path_and_no_secret_leaves(adapter: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    push(adapter, "ada/guard", dry_run=out)
+    for path in out.iterdir():
+        content = path.read_bytes().decode("utf-8", "replace")
+        assert str(tmp_path) not in content, path.name
+        assert TOKEN not in content, path.name
+    config = json.loads((out / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == BASE
+    assert config["target_modules"] == ["q_proj"]
+    tokenizer = json.loads((out / "tokenizer_config.json").read_text())
+    assert tokenizer == {"pad_token": "<|im_end|>", "name_or_path": BASE}
+    info = json.loads((out / "training_info.json").read_text())
+    assert info["config"]["dataset"] == "train|all.jsonl"
+    assert info["config"]["max_new_tokens"] == 64
+    assert "hub_token" not in info["config"]
+    assert info["command"] == "guardui run rsft --set dataset=train.jsonl --set token=[removed]"
+
+
+def test_the_card_says_what_is_known(adapter: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    push(adapter, "ada/guard", dry_run=out)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["base_model"] == BASE
+    assert front["base_model_relation"] == "adapter"
+    assert front["library_name"] == "peft"
+    assert front["pipeline_tag"] == "text-generation"
+    assert "guardui" in front["tags"]
+    assert "license" not in front
+    for known in ("R-SFT", "ab" * 32, "`120`", "`5e-05`", "`0.4831`", "train\\|all.jsonl"):
+        assert known in card
+    assert "guardui classify --adapter ada/guard" in card
+    code = card.split("```python\n")[1].split("```")[0]
+    compile(code, "card", "exec")
+    assert "AutoPeftModelForCausalLM.from_pretrained(repo)" in code
+
+
+def test_a_full_fine_tune_goes_as_a_model(adapter: Path, tmp_path: Path) -> None:
+    (adapter / "adapter_config.json").unlink()
+    (adapter / "adapter_model.safetensors").rename(adapter / "model.safetensors")
+    _json(adapter / "config.json", {"model_type": "llama", "_name_or_path": "/srv/models/x"})
+    out = tmp_path / "out"
+    files = push(adapter, "guard", dry_run=out).files
+    assert {"model.safetensors", "config.json"} < set(files)
+    assert json.loads((out / "config.json").read_text())["_name_or_path"] == BASE
+    card = (out / "README.md").read_text(encoding="utf-8")
+    front = yaml.safe_load(card.split("---")[1])
+    assert (front["library_name"], front["base_model_relation"]) == ("transformers", "finetune")
+    code = card.split("```python\n")[1].split("```")[0]
+    compile(code, "card", "exec")
+    assert "peft" not in code
+
+
+def test_the_base_needs_a_hub_id(adapter: Path, tmp_path: Path) -> None:
+    _edit(adapter, base_model="/srv/models/mine", base_model_id=None)
+    with pytest.raises(ModelError, match="base_model=/srv/models/mine") as caught:
+        push(adapter, "ada/guard", dry_run=tmp_path / "out")
+    assert caught.value.advice
+    assert not (tmp_path / "out").exists()
+    _edit(adapter, base_model="smollm2-135m-instruct")
+    assert push_info(adapter, "ada/guard").base_model_id == BASE
+    _edit(adapter, base_model="meta-llama/Llama-3.2-1B")
+    assert push_info(adapter, "ada/guard").base_model_id == "meta-llama/Llama-3.2-1B"
+
+
+@pytest.mark.parametrize("repo", ["", "a/b/c", "white space", "-bad-", "../up"])
+def test_a_bad_repository_name_is_refused(adapter: Path, repo: str) -> None:
+    with pytest.raises(InputError, match="must be NAME or OWNER/NAME"):
+        push(adapter, repo)
+
+
+@pytest.mark.parametrize("missing", ["guard_template.json", "tokenizer.json"])
+def test_an_adapter_nobody_could_load_is_refused(adapter: Path, missing: str) -> None:
+    (adapter / missing).unlink()
+    with pytest.raises(ModelError, match=missing):
+        push(adapter, "ada/guard")
+
+
+def test_a_missing_adapter_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"adapter={tmp_path}/none"):
+        push(tmp_path / "none", "ada/guard", dry_run=tmp_path / "out")
+
+
+def test_a_used_folder_is_left_alone(adapter: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="must be new or empty"):
+        push(adapter, "ada/guard", dry_run=out)
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]
+
+
+def test_a_full_disk_leaves_no_half_made_folder(
+    adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pipelines.hub.shutil.copyfile", full)
+    with pytest.raises(DiskFullError, match="disk is full"):
+        write_push_folder(adapter, tmp_path / "out", push_info(adapter, "ada/guard"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/home/ada/data/train.jsonl", "train.jsonl"),
+        ("~/data/", "data"),
+        ("../shared/x.jsonl", "x.jsonl"),
+        ("file:///srv/x.csv", "x.csv"),
+        ("run --set a=/srv/x.csv --set b=C:\\Users\\ada\\y.csv", "run --set a=x.csv --set b=y.csv"),
+        ('run --set a="/srv/my files/x.csv"', "run --set a=x.csv"),
+        ("see https://huggingface.co/ada/guard", "see https://huggingface.co/ada/guard"),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-135M-Instruct"),
+        ("harmful / unharmful, 1/2", "harmful / unharmful, 1/2"),
+        ("token hf_abcdefghijkl", "token [removed]"),
+    ],
+)
+def test_clean_cuts_paths_and_secrets_only(text: str, expected: str) -> None:
+    assert clean(text) == expected
+    assert clean({"a": [text], "password": "x", "my_api_key": "y"}) == {"a": [expected]}
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[dict[str, Any]]]]:
+    """A server that answers as told; the real client is pointed at it."""
+    servers = []
+
+    def start(status: int, body: dict[str, Any], **paths: tuple[int, Any]) -> list[Any]:
+        seen: list[dict[str, Any]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                seen.append(
+                    {"path": self.path, "auth": self.headers.get("Authorization"), "body": sent}
+                )
+                found = next((value for key, value in paths.items() if key in self.path), None)
+                code, content = found or (status, body)
+                payload = json.dumps(content(sent) if callable(content) else content).encode()
+                self.send_response(code)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(payload)))
+                self.end_headers()
+                self.wfile.write(payload)
+
+            do_GET = do_POST = answer
+
+            def log_message(self, *_args: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
+        return seen
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "advice"),
+    [
+        (401, "token is missing or not valid", "HF_TOKEN"),
+        (403, "may not write there", "write access"),
+        (404, "no such owner", "OWNER/NAME"),
+        (500, "the Hub failed", "Push again"),
+    ],
+)
+def test_refusals_are_named(
+    adapter: Path,
+    hub: Callable[..., list[dict[str, Any]]],
+    status: int,
+    reason: str,
+    advice: str,
+) -> None:
+    seen = hub(status, {"error": f"no, {TOKEN}"})
+    with pytest.raises(HubError, match=f"repo=ada/guard: the Hub answered {status}") as caught:
+        push(adapter, "ada/guard", token=TOKEN)
+    assert reason in str(caught.value)
+    assert advice in str(caught.value.advice)
+    assert TOKEN not in str(caught.value)
+    asked = next(request for request in seen if request["path"] == "/api/repos/create")
+    assert asked["auth"] == f"Bearer {TOKEN}"
+    assert json.loads(asked["body"])["visibility"] == "private"
+
+
+def test_a_public_repository_is_not_pushed_to_by_a_private_push(
+    adapter: Path, hub: Callable[..., list[dict[str, Any]]]
+) -> None:
+    model = {"id": "ada/guard", "private": False, "tags": [], "siblings": []}
+    seen = hub(
+        404,
+        {},
+        create=(409, {"error": "exists", "url": "https://huggingface.co/ada/guard"}),
+        models=(200, model),
+    )
+    with pytest.raises(HubError, match="exists and is public"):
+        push(adapter, "ada/guard", token=TOKEN)
+    assert not [request for request in seen if "preupload" in request["path"]]
+
+
+def test_a_push_makes_a_private_repository_and_one_commit(
+    adapter: Path, hub: Callable[..., list[dict[str, Any]]]
+) -> None:
+    def modes(sent: bytes) -> dict[str, Any]:
+        files = json.loads(sent)["files"]
+        return {
+            "files": [
+                {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for file in files
+            ]
+        }
+
+    commit = {"commitUrl": "https://huggingface.co/ada/guard/commit/1", "commitOid": "1"}
+    model = {"id": "ada/guard", "private": True, "sha": "0", "tags": [], "siblings": []}
+    seen = hub(
+        404,
+        {},
+        create=(200, {"url": "https://huggingface.co/ada/guard"}),
+        yaml=(200, {"errors": [], "warnings": []}),
+        preupload=(200, modes),
+        commit=(200, commit),
+        models=(200, model),
+    )
+    pushed = push(adapter, "ada/guard", token=TOKEN)
+    assert pushed.url == "https://huggingface.co/ada/guard/commit/1"
+    asked = next(request for request in seen if request["path"] == "/api/repos/create")
+    assert json.loads(asked["body"])["visibility"] == "private"
+    sent = next(request["body"] for request in seen if "/commit/" in request["path"])
+    lines = [json.loads(line) for line in sent.splitlines()]
+    paths = {line["value"]["path"] for line in lines if line["key"] == "file"}
+    assert paths == set(pushed.files)
+    assert TOKEN.encode() not in sent
+
+
+def test_an_unreachable_hub_is_named(adapter: Path) -> None:
+    """In a process of its own, as the client reads HF_ENDPOINT when it is imported."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom pipelines.hub import push\n"
+        "from pipelines.schema import HubError\n"
+        "try:\n    push(Path(sys.argv[1]), 'ada/guard')\n"
+        "except HubError as error:\n    print(error, '|', error.advice)\n"
+        "    assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(adapter)],
+        env=os.environ | {"HF_ENDPOINT": endpoint, "HF_TOKEN": TOKEN},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"repo=ada/guard: the Hub at {endpoint} can't be reached" in done.stdout
+    assert "HF_ENDPOINT" in done.stdout
+    assert TOKEN not in done.stdout + done.stderr
