@@ -107,6 +107,10 @@ def next_pair(
         .limit(1)
     )
     found = session.execute(open_pair).first()
+    if found is None:
+        # One draw at a time, or the same person's second tab would draw another pair.
+        session.execute(select(Study.id).where(Study.id == study_id).with_for_update())
+        found = session.execute(open_pair).first()
     if found is None and _assign(session, study_id, annotator, rng or Random()):
         found = session.execute(open_pair).first()
     if found is None:
@@ -129,11 +133,8 @@ def _assign(session: Session, study_id: int, annotator: str, rng: Random) -> boo
         return False
     fewest = min(count for _, count in rows)
     pair_id = rng.choice([pair_id for pair_id, count in rows if count == fewest])
-    try:
-        with session.begin_nested():
-            session.add(Assignment(pair_id=pair_id, annotator=annotator, left_arm=rng.randrange(2)))
-    except IntegrityError:  # the same person in a second tab: what that one drew holds
-        pass
+    session.add(Assignment(pair_id=pair_id, annotator=annotator, left_arm=rng.randrange(2)))
+    session.flush()
     return True
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -141,5 +141,5 @@ def quiet_libraries() -> Iterator[None]:
 
     for name, value in WORKER_ENV.items():
         os.environ.setdefault(name, value)
-    logging.captureWarnings(True)
+    warnings.simplefilter("ignore", FutureWarning)
     yield

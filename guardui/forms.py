@@ -150,7 +150,8 @@ def component(spec: FieldSpec, value: Any, artifacts: Choices = ()) -> gr.compon
 
 def reference_choices(spec: FieldSpec, artifacts: Choices) -> list[tuple[str, str]]:
     """What a reference field offers: none where it may stay empty, the starter set, artifacts."""
-    offered = [("none", "")] if spec.default == "" else []
+    empty = "choose one" if spec.essential else "none"
+    offered = [(empty, "")] if spec.default == "" else []
     if spec.reference == "dataset":
         offered.append(("starter — the set that ships with GuardUI", "starter"))
     return offered + list(artifacts)

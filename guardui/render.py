@@ -65,12 +65,12 @@ def header(device: str, running: str | None, role: str) -> str:
     job = (
         f'<span class="gu-pill run" role="status">● {esc(running)}</span>'
         if running
-        else '<span class="gu-pill" role="status">idle</span>'
+        else '<span class="gu-pill idle" role="status">idle</span>'
     )
     return page(
         '<div class="gu-head"><h1 class="logo">GuardUI</h1>'
         f'<span class="gu-pill">{esc(device)}</span>{job}<span class="grow"></span>'
-        f'<span class="gu-pill">{esc(role)}</span>'
+        f'<span class="gu-pill role">{esc(role)}</span>'
         '<button type="button" class="gu-icon" data-theme-toggle title="Switch light and dark"'
         ' aria-label="Switch between light and dark">◐</button></div>'
     )

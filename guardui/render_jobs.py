@@ -112,9 +112,10 @@ def jobs_table(jobs: Sequence[Job], selected: int | None, now: datetime) -> str:
         return empty("No jobs yet", "Open the Train tab, choose a stage and press Launch.")
     rows = "".join(_row(job, job.id == selected, now) for job in jobs)
     return page(
-        '<div class="gu-scroll"><table><caption class="vh">Jobs, newest first</caption><thead><tr>'
+        '<div class="gu-scroll gu-stacks"><table><caption class="vh">Jobs, newest first</caption>'
+        "<thead><tr>"
         "<th>Job</th><th>State</th><th>Progress</th>"
-        '<th class="num wide">Elapsed</th><th class="num">Left</th></tr></thead>'
+        '<th class="num">Elapsed</th><th class="num">Left</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
 
@@ -137,8 +138,8 @@ def _row(job: Job, selected: bool, now: datetime) -> str:
         f"{esc(job_name(job))}</button><br><small>{' · '.join(under)}</small></td>"
         f"<td>{state_word(job)}{f'<div class=gu-why>{esc(why)}</div>' if why else ''}</td>"
         f"<td>{state_bar(time.share, look)}<small class='num once'>{steps}</small></td>"
-        f'<td class="num wide">{duration(time.elapsed)}</td>'
-        f'<td class="num">{duration(time.left)}</td></tr>'
+        f'<td class="num" data-label="elapsed">{duration(time.elapsed)}</td>'
+        f'<td class="num" data-label="left">{duration(time.left)}</td></tr>'
     )
 
 
@@ -218,7 +219,8 @@ def artifacts_table(artifacts: Sequence[Artifact]) -> str:
         for one in artifacts
     )
     return page(
-        '<div class="gu-scroll"><table><thead><tr><th>Kind</th><th>Where</th><th>SHA-256</th>'
+        '<div class="gu-scroll gu-stacks"><table><thead><tr>'
+        "<th>Kind</th><th>Where</th><th>SHA-256</th>"
         f'<th class="num">Size</th></tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
@@ -242,7 +244,10 @@ def log_tail(text: str) -> str:
     """The end of a job's log."""
     if not text.strip():
         return empty("No log yet", "It begins when the job's process starts.")
-    return page(f'<div class="gu-tail" tabindex="0" aria-label="log"><pre class="gu-log">{esc(text)}</pre></div>')
+    return page(
+        '<div class="gu-tail" tabindex="0" role="region" aria-label="log">'
+        f'<pre class="gu-log">{esc(text)}</pre></div>'
+    )
 
 
 def metric_names(events: Sequence[Event]) -> list[str]:

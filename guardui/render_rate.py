@@ -25,7 +25,7 @@ SCALE = (
 def no_study(*, researcher: bool) -> str:
     """Before any study exists."""
     hint = (
-        "Make one below from two files of predictions, or with guardui study create on the command line."
+        "Make one below from two files of predictions."
         if researcher
         else "Nothing to rate at the moment. Come back when a study has been opened."
     )

@@ -23,8 +23,9 @@ def samples_table(
     lines = "".join(_row(row, row.id == selected) for row in rows)
     shown = f"{offset + 1:,} to {offset + len(rows):,} of {total:,}"
     return page(
-        f'<div class="gu-scroll"><table><caption class="vh">Hard samples {shown}</caption><thead>'
-        '<tr><th>Sample</th><th>Task</th><th class="wide">Source</th><th class="num">Right</th>'
+        '<div class="gu-scroll gu-stacks"><table>'
+        f'<caption class="vh">Hard samples {shown}</caption><thead>'
+        '<tr><th>Sample</th><th>Task</th><th>Source</th><th class="num">Right</th>'
         f'<th class="num">Weight</th></tr></thead><tbody>{lines}</tbody></table></div>'
         f'<p class="soft num" style="margin:10px 0 0">{shown}</p>'
     )
@@ -36,9 +37,10 @@ def _row(row: HardSampleRow, selected: bool) -> str:
         f'<tr data-pick="{row.id}" class="{"on" if selected else ""}"><td>'
         f'<button type="button" class="link" data-pick="{row.id}"{current}>#{row.id}</button>'
         f"<br><small>{esc(row.row_id)}</small></td>"
-        f"<td>{esc(GuardTask(row.task).title)}</td><td class=wide>{esc(row.source) or DASH}</td>"
-        f'<td class="num">{row.k_correct} of {row.k_correct + row.k_incorrect}</td>'
-        f'<td class="num">{row.weight:.2f}</td></tr>'
+        f"<td>{esc(GuardTask(row.task).heading)}</td><td>{esc(row.source) or DASH}</td>"
+        f'<td class="num" data-label="right">{row.k_correct} of '
+        f"{row.k_correct + row.k_incorrect}</td>"
+        f'<td class="num" data-label="weight">{row.weight:.2f}</td></tr>'
     )
 
 
@@ -62,7 +64,7 @@ def sample_detail(row: HardSampleRow, split: Split) -> str:
     about = facts(
         {
             "gold": esc(gold) or DASH,
-            "mined for": esc(GuardTask(row.task).title),
+            "mined for": esc(GuardTask(row.task).heading),
             "source": esc(row.source) or DASH,
             "weight": esc(weight_meaning(row)),
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from guardui.render import copy_block, esc, facts, hidden, note, page
+from guardui.render import copy_block, esc, facts, note, page
 from guardui.render_jobs import to_yaml
 from pipelines.datasets import Counts, Dataset, describe
 from pipelines.schema import GuardExample, GuardTask
@@ -55,7 +55,7 @@ def counts_table(counts: Counts, by_source: dict[str, Counts]) -> str:
     body = "".join(
         f"<tr><td>{esc(source or 'no source')}</td>"
         + "".join(
-            f'<td class="num">{found[task][label]:,}</td>'
+            f'<td class="num" data-label="{task.heading} {label}">{found[task][label]:,}</td>'
             for task in GuardTask
             for label in task.labels
         )
@@ -63,19 +63,24 @@ def counts_table(counts: Counts, by_source: dict[str, Counts]) -> str:
         for source, found in lines
     )
     return (
-        '<div class="gu-scroll" style="margin-top:10px"><table><thead><tr><th>Source</th>'
+        '<div class="gu-scroll gu-stacks gu-tight" style="margin-top:10px"><table><thead><tr><th>Source</th>'
         f"{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
 def sample_row(example: GuardExample) -> str:
-    """A row's labels, with its texts behind clicks."""
+    """A row's labels, with its texts behind a click."""
     gold = " · ".join(f"{task.heading} {label}" for task, label in example.gold.items())
+    texts = (("request", example.prompt), ("response", example.response))
+    parts = "".join(
+        f'<h3>{name}</h3><p class="gu-plain">{esc(text)}</p>'
+        for name, text in (*texts, ("reasoning and answers", example.reasoning))
+        if text
+    )
     return (
-        f'<p style="margin:10px 0 6px"><strong>{esc(example.row_id)}</strong> '
-        f"<small>{esc(example.source)} {esc(gold) or 'no gold label'}</small></p>"
-        f"{hidden(example.prompt, 'request')}{hidden(example.response, 'response')}"
-        f"{hidden(example.reasoning, 'reasoning')}"
+        f"<details><summary>Show {esc(example.row_id)} <small>{esc(gold) or 'no gold label'}; "
+        "the text may be harmful</small></summary>"
+        f'<div class="in gu-stack">{parts}</div></details>'
     )
 
 

@@ -19,7 +19,7 @@ from pipelines.schema import GuardTask
 from pipelines.template import GuardTemplate
 
 Refresh = Callable[[int | None], list[Any]]
-PAGE_ROWS = 20
+PAGE_ROWS = 12
 EVERY = "all"
 NOTHING_OPEN = empty("No sample opened", "Choose a row to see its answers and verdicts.")
 

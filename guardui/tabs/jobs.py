@@ -11,7 +11,7 @@ from db import jobs
 from db.session import Database
 from guardui.jobs_view import Selection, changes, view
 from guardui.tabs.train import TrainTab
-from guardui.tabs.wiring import PICK_ROW, QUIET, html, told
+from guardui.tabs.wiring import PICK_ROW, QUIET, SAYING, html, told
 from pipelines.jobs import queue
 from pipelines.settings import Settings
 
@@ -48,8 +48,8 @@ def build(
         with gr.Column(scale=6, min_width=320, elem_classes="gu-panel"):
             ui["table"] = html(js_on_load=PICK_ROW, elem_id="jobs-table")
         with gr.Column(scale=7, min_width=320, elem_classes="gu-panel"):
-            ui |= _detail()
-            ask, yes, no = _question()
+            detail, (ask, yes, no) = _detail()
+            ui |= detail
     inputs = [ui["picked"], ui["metric"], ui["compare"], seen]
     outputs = [*ui.values(), seen]
 
@@ -82,8 +82,9 @@ def build(
     return JobsTab(timer, refresh, inputs, outputs)
 
 
-def _detail() -> dict[str, Any]:
-    """One job's parts from top to bottom, by the names that `jobs_view.view` gives them."""
+def _detail() -> tuple[dict[str, Any], tuple[gr.Row, gr.Button, gr.Button]]:
+    """One job's parts from top to bottom, by the names that `jobs_view.view` gives them, and the
+    question that Stop asks."""
     ui: dict[str, Any] = {"headline": html(elem_id="job-headline")}
     with gr.Row(elem_classes="gu-actions"):
         for name, (words, variant) in BUTTONS.items():
@@ -96,6 +97,7 @@ def _detail() -> dict[str, Any]:
                 visible=False,
                 elem_id=f"job-{name}",
             )
+    question = _question()
     with gr.Row(elem_classes="gu-fields"):
         ui["metric"] = gr.Dropdown([], label="Curve", min_width=150, elem_id="job-metric")
         ui["compare"] = gr.Dropdown(
@@ -115,11 +117,11 @@ def _detail() -> dict[str, Any]:
             ui["artifacts"] = html(elem_id="job-artifacts")
         with gr.Tab("About"):
             ui["about"] = html(js_on_load=PICK_ROW, elem_id="job-about")
-    return ui
+    return ui, question
 
 
 def _question() -> tuple[gr.Row, gr.Button, gr.Button]:
-    with gr.Row(visible=False, elem_id="job-ask") as ask:
+    with gr.Row(visible=False, elem_id="job-ask", elem_classes="gu-actions gu-ask") as ask:
         html(
             '<div class="gu"><strong>Stop this job?</strong> It saves a checkpoint first and can '
             "be resumed.</div>"
@@ -157,7 +159,7 @@ def _wire_actions(
         (ui["cancel"], "Not cancelled", queue.cancel),
         (ui["sooner"], "Not moved", move_up),
     ):
-        button.click(acting(title, action), inputs, [*outputs, ask], **QUIET)
+        button.click(acting(title, action), inputs, [*outputs, ask], **SAYING)
 
 
 def move_up(database: Database, job_id: int) -> None:

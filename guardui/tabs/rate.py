@@ -160,7 +160,7 @@ def store(database: Database, now: Sitting, pair: str, score: int) -> str:
     Empty where nothing was saved because the press can't have been meant. Raises InputError
     where the pair was never shown to this person.
     """
-    if not pair.isdigit():
+    if not (pair.isascii() and pair.isdigit() and len(pair) < 10):
         raise InputError(f"pair={pair[:20]!r}: is no pair of this study")
     pair_id = int(pair)
     seconds = time.monotonic() - now.shown_at

@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 # Listeners are no API: the few endpoints that are stand in guardui/api.py.
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 8}
+# A toast can only be sent to a listener that is in the queue.
+SAYING: dict[str, Any] = PRIVATE | {"show_progress": "hidden"}
 # Those that answer at once go past the queue and show no progress.
 QUIET: dict[str, Any] = {
     "api_visibility": "private",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pipelines.base_models import stop_tokens
 from pipelines.engines.base import Answer, Sampling
+
+logger = logging.getLogger(__name__)
 
 # A static cache compiles once (about 35 s on an H200) and then generates 6 times as fast.
 STATIC_CACHE_FROM = 1024
@@ -37,14 +40,36 @@ class TransformersEngine:
 
         with self._lock, torch.inference_mode():
             torch.manual_seed(sampling.seed)
-            inputs = self._encode([prompt for prompt in prompts for _ in range(sampling.n)])
-            output = self.model.generate(
-                **inputs,
-                **self._options(sampling, should_stop, rows=len(inputs["input_ids"])),
-            )
-        written = output[:, inputs["input_ids"].shape[1] :].tolist()
-        answers = [self._answer(tokens) for tokens in written]
+            rows = [prompt for prompt in prompts for _ in range(sampling.n)]
+            answers = self._generate(rows, sampling, should_stop)
         return [answers[i : i + sampling.n] for i in range(0, len(answers), sampling.n)]
+
+    def _generate(
+        self, rows: list[str], sampling: Sampling, should_stop: Callable[[], bool]
+    ) -> list[Answer]:
+        """One answer a row; a batch that doesn't fit in the GPU's memory is done in halves."""
+        import torch
+
+        inputs = self._encode(rows)
+        try:
+            output = self.model.generate(
+                **inputs, **self._options(sampling, should_stop, rows=len(rows))
+            )
+        except torch.cuda.OutOfMemoryError:
+            if len(rows) == 1:
+                raise
+        else:
+            written = output[:, inputs["input_ids"].shape[1] :].tolist()
+            return [self._answer(tokens) for tokens in written]
+        # Outside the handler: while it ran, the traceback kept the batch's memory in use.
+        torch.cuda.empty_cache()
+        half = len(rows) // 2
+        logger.info("%d rows do not fit in memory: %d at once", len(rows), half)
+        return [
+            answer
+            for part in (rows[:half], rows[half:])
+            for answer in self._generate(part, sampling, should_stop)
+        ]
 
     def stream(
         self, prompt: str, sampling: Sampling, should_stop: Callable[[], bool] = NEVER

@@ -152,13 +152,14 @@ class JobContext:
 
     def _write(self) -> None:
         """Writes what is new in one short transaction; after an error all of it is still new."""
-        beats = time.monotonic() >= self._next_beat or self._asked_here.is_set()
+        asked = self._asked_here.is_set()
+        beats = asked or time.monotonic() >= self._next_beat
         with self._lock:
             rows, changes, again_from = list(self._metrics), dict(self._changes), self._again_from
         if not (beats or rows or changes):
             return
         with self._database.write() as session:
-            if self._asked_here.is_set():
+            if asked:
                 lifecycle.request_stop(session, self._job_id)
             if lifecycle.heartbeat(session, self._job_id):
                 self._stop.set()
@@ -168,7 +169,8 @@ class JobContext:
             # Copies: a row whose transaction fails could not be added to the next one.
             session.add_all(_copy(row) for row in rows)
             self._add_memory(session)
-        self._asked_here.clear()
+        if asked:
+            self._asked_here.clear()
         self._next_beat = time.monotonic() + self._heartbeat_seconds
         with self._lock:
             del self._metrics[: len(rows)]

@@ -45,15 +45,15 @@ def _take_turn(database: Database, job_id: int) -> bool:
         job = jobs.get_job(session, job_id)
         if job is None:
             raise NotFoundError(f"job={job_id}: there is no such job")
-        if job.state == "blocked":
-            reason = job.reason or "a job before it did not succeed"
+        state, reason = job.state, job.reason or ""
+        if state == "blocked":
             lifecycle.request_stop(session, job_id, reason)
         leases.set_process(session, job_id, **identity)
         lifecycle.heartbeat(session, job_id)
-    if job.state == "blocked":
+    if state == "blocked":
         raise InputError(f"job={job_id}: {reason}")
-    if job.state != "queued":
-        raise StopRequested(f"job={job_id}: was {job.state} before its turn came")
+    if state != "queued":
+        raise StopRequested(f"job={job_id}: was {state} before its turn came")
     reconcile(database)
     with database.write() as session:
         if leases.reserve_next(session, only=job_id) is None:

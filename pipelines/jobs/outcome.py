@@ -91,10 +91,10 @@ def explain_failure(error: BaseException) -> dict[str, Any]:
         "code": named.code,
         "message": storable(str(named)) or type(error).__name__,
         "advice": named.advice,
-        "traceback": "".join(traceback.format_exception(error)),
+        "traceback": storable("".join(traceback.format_exception(error))),
     }
     if isinstance(error, DataError | ConfigError):
-        failure["faults"] = error.faults[:MAX_FAULTS]
+        failure["faults"] = [storable(fault) for fault in error.faults[:MAX_FAULTS]]
         failure["fault_count"] = len(error.faults)
     return failure
 

@@ -257,7 +257,7 @@ STAGE = Stage(
     check=check,
     order=20,
     presets={
-        "smollm2-demo": {"max_rows": 32, "batch_size": 4, "max_new_tokens": 512},
+        "smollm2-demo": {"max_rows": 24, "batch_size": 4, "max_new_tokens": 512},
         "paper": {
             "k": 4,
             "temperature": 0.7,

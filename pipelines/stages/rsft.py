@@ -237,10 +237,11 @@ STAGE = Stage(
         "smollm2-demo": {
             "base_model": base_models.DEMO_BASE,
             "max_rows": 96,
-            "epochs": 3,
+            "max_length": 768,
+            "epochs": 2,
             "batch_size": 4,
             "accumulation": 1,
-            "learning_rate": 1e-3,
+            "learning_rate": 2e-3,
             "lora_r": 16,
             "lora_alpha": 32,
             "lora_dropout": 0.0,

@@ -214,6 +214,9 @@ def last_checkpoint(directory: Path) -> Path | None:
 
 def train(trainer: Any, context: StageContext) -> None:
     """Trains from the last whole checkpoint, or anew. Raises StopRequested when asked to stop."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)  # it prints every log on standard output
     checkpoint = last_checkpoint(context.directory)
     if checkpoint:
         logger.info("Going on from %s", checkpoint.name)

@@ -13,10 +13,10 @@ import pytest
 
 import pipelines.stages
 from db import jobs
-from db.models import ACTIVE, ENDED, Job
+from db.models import ENDED, Job
 from db.session import Database, open_database
 from pipelines.jobs import launchers
-from pipelines.jobs.supervisor import process_of, reconcile
+from pipelines.jobs.supervisor import reconcile
 from pipelines.settings import Settings, get_settings
 from tests.pipelines.jobs import throwaway
 
@@ -99,11 +99,3 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
         yield process
         process.kill()
-
-
-def no_orphans(database: Database) -> bool:
-    """Whether every active row names a living process."""
-    with database.read() as session:
-        rows = jobs.list_jobs(session, states=ACTIVE)
-    found = [process_of(row) for row in rows]
-    return all(process is not None and launchers.is_alive(process) for process in found)

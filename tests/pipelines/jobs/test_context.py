@@ -178,9 +178,7 @@ def test_digest_of_a_folder(tmp_path: Path) -> None:
     assert a[0] != digest(folder("d", {"x": "1", "deep/y": "23"}))[0]
 
 
-def test_hard_samples_replace_each_other(
-    database: Database, job_id: int, tmp_path: Path
-) -> None:
+def test_hard_samples_replace_each_other(database: Database, job_id: int, tmp_path: Path) -> None:
     told: Told = []
     with context(database, job_id, tmp_path, told=told) as stage:
         stage.hard_samples([throwaway.sample("a"), throwaway.sample("b")])

@@ -81,7 +81,7 @@ def test_outcome_is_read_back(tmp_path: Path) -> None:
     artifact = NewArtifact("adapter", "x", "/x", "0" * 64, 3, {"rows": 1})
     Outcome(2, "succeeded", artifacts=[artifact]).save(tmp_path)
     assert read_outcome(tmp_path, 2) == Outcome(2, "succeeded", artifacts=[artifact])
-    assert [file.name for file in tmp_path.iterdir()] == [FILE]
+    assert [file.name for file in tmp_path.glob("*outcome*")] == [FILE]
 
 
 def test_outcome_of_another_attempt_or_half_written_is_none(tmp_path: Path) -> None:

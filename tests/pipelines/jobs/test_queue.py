@@ -116,9 +116,7 @@ def test_a_parent_that_ended_badly_is_refused(
         submit(database, "mine", {"adapter": f"job:{parent}"})
 
 
-def test_a_succeeded_parent_without_the_kind_is_refused(
-    files: Database, idle: list[int]
-) -> None:
+def test_a_succeeded_parent_without_the_kind_is_refused(files: Database, idle: list[int]) -> None:
     parent = submit(files, "rsft", {})
     end(files, parent, "succeeded")
     with pytest.raises(InputError, match="made no pair_set"):
@@ -163,9 +161,7 @@ def test_a_full_disk_is_named_before_anything_is_stored(
         assert jobs.list_jobs(session) == []
 
 
-def test_a_database_that_is_full_is_named(
-    files: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_that_is_full_is_named(files: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_args: object, **_kwargs: object) -> None:
         raise OperationalError("INSERT", {}, Exception("database or disk is full"))
 
@@ -205,9 +201,7 @@ def test_a_recipe_is_one_chain(database: Database, idle: list[int]) -> None:
     assert idle == [first]
 
 
-def test_a_recipe_takes_values_for_one_stage_and_presets(
-    files: Database, idle: list[int]
-) -> None:
+def test_a_recipe_takes_values_for_one_stage_and_presets(files: Database, idle: list[int]) -> None:
     first, _, third = submit_recipe(files, "demo", {"rsft.steps": 7}, {"rsft": "slow"})
     assert job(files, first).config["steps"] == 7
     assert job(files, first).config["seconds"] == 0.05

@@ -52,7 +52,9 @@ def fail(kind: str) -> None:
     if kind == "disk":
         raise OSError(errno.ENOSPC, "No space left on device", "/data/checkpoint")
     if kind == "data":
-        raise DataError("data.jsonl: 60 faults", [f"data.jsonl:{n}: prompt: empty" for n in range(60)])
+        raise DataError(
+            "data.jsonl: 60 faults", [f"data.jsonl:{n}: prompt: empty" for n in range(60)]
+        )
     if kind == "exit":
         sys.exit(4)
     raise ValueError("a \0 in it \ud800" if kind == "nul" else "no such thing")
@@ -123,9 +125,7 @@ def check_count(config: Any) -> list[str]:
 
 PRESETS = {"smollm2-demo": {"steps": 2}, "slow": {"steps": 400, "seconds": 0.05}}
 STAGES = {
-    "rsft": Stage(
-        "rsft", "Count", "", CountConfig, count, PRESETS, check_count, order=1
-    ),
+    "rsft": Stage("rsft", "Count", "", CountConfig, count, PRESETS, check_count, order=1),
     "mine": Stage("mine", "Dig", "", DigConfig, dig, {"smollm2-demo": {}}, order=2),
     "hsdpo": Stage("hsdpo", "Tune", "", TuneConfig, tune, {"smollm2-demo": {}}, order=3),
     "free": Stage("free", "Free", "", CountConfig, count, exclusive=False),
