@@ -13,14 +13,13 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from db import jobs
-from db.models import Job, now
 from db.session import Database
 from guardui.access import Role, role_of
 from guardui.jobs_view import latest
+from guardui.jsonable import job_json, verdict_json
 from guardui.live import Live, moderator_choices
-from guardui.render_jobs import timing
 from pipelines.jobs import queue
-from pipelines.schema import GuardTask, GuardUIError, InputError, NotFoundError, Verdict
+from pipelines.schema import GuardUIError, InputError, NotFoundError
 from pipelines.settings import Settings
 
 MODES = ("reasoning",)
@@ -88,59 +87,6 @@ def _answering(function: Callable[..., Any]) -> Callable[..., Any]:
             raise gr.Error(str(error), title=error.code, print_exception=False) from None
 
     return call
-
-
-def verdict_json(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as the API gives it; `flagged` is fail-closed."""
-    labels = {task.value: verdict.label(task) for task in GuardTask}
-    harmful = any(
-        labels[task] == "harmful"
-        for task in (GuardTask.PROMPT_HARMFULNESS, GuardTask.RESPONSE_HARMFULNESS)
-    )
-    return {
-        "verdicts": labels,
-        "flagged": harmful or verdict.error is not None,
-        "reasoning": verdict.reasoning,
-        "raw": verdict.raw,
-        "error": verdict.error,
-        "tokens": verdict.tokens,
-    }
-
-
-def job_json(job: Job, *, full: bool = False) -> dict[str, Any]:
-    """A job as the API gives it; `full` adds config, artifacts and failure."""
-    time = timing(job, now())
-    short = {
-        "id": job.id,
-        "stage": job.stage,
-        "preset": job.preset,
-        "state": job.state,
-        "reason": job.reason,
-        "step": job.step,
-        "total_steps": job.total_steps,
-        "elapsed_seconds": time.elapsed,
-        "left_seconds": time.left,
-        "parents": [parent.id for parent in job.parents],
-    }
-    if not full:
-        return short
-    return short | {
-        "config": job.config,
-        "activity": job.activity,
-        "command": job.command,
-        "failure": job.failure,
-        "artifacts": [
-            {
-                "id": one.id,
-                "kind": one.kind,
-                "name": one.name,
-                "path": one.path,
-                "sha256": one.sha256,
-                "bytes": one.bytes,
-            }
-            for one in job.artifacts
-        ],
-    }
 
 
 def health_route(database: Database) -> Route:

@@ -138,7 +138,8 @@ def component(spec: FieldSpec, value: Any, artifacts: Choices = ()) -> gr.compon
             return gr.Number(value, **common)
         case "choice":
             names = [(str(choice), choice) for choice in spec.choices]
-            if len(names) <= 3:
+            # More than fit side by side go into a list.
+            if len(" ".join(name for name, _ in names)) <= 10:
                 return gr.Radio(names, value=value, **common)
             return gr.Dropdown(names, value=value, **common)
         case "reference":

@@ -10,7 +10,7 @@ from typing import Any
 from db import jobs
 from db.models import ACTIVE, RESUMABLE, WAITING, Event, Job, now
 from db.session import Database
-from guardui import render_jobs
+from guardui import render_job, render_jobs
 from guardui.render import empty
 from guardui.render_chart import line_chart
 from pipelines.jobs.queue import job_dir
@@ -66,21 +66,21 @@ def view(database: Database, settings: Settings, selection: Selection) -> dict[s
             "artifacts": "",
             "about": "",
         }
-    names = render_jobs.metric_names(events)
+    names = render_job.metric_names(events)
     metric = selection.metric if selection.metric in names else (names[0] if names else None)
     rivals = [
         (render_jobs.job_name(one), one.id) for one in listed if one.id != job.id and one.step
     ]
     compare = selection.compare if selection.compare in [value for _, value in rivals] else 0
     return parts | {
-        "headline": render_jobs.headline(job, latest(events), moment),
+        "headline": render_job.headline(job, latest(events), moment),
         "metric": (tuple((name.replace("_", " "), name) for name in names), metric),
         "compare": ((("nothing", 0), *rivals), compare),
         "chart": chart(job, events, metric, other if compare else None, other_events),
-        "log": render_jobs.log_tail(log_end(job_dir(settings, job.id) / "log.txt")),
-        "config": render_jobs.config_blocks(job),
-        "artifacts": render_jobs.artifacts_table(job.artifacts),
-        "about": render_jobs.about(job),
+        "log": render_job.log_tail(log_end(job_dir(settings, job.id) / "log.txt")),
+        "config": render_job.config_blocks(job),
+        "artifacts": render_job.artifacts_table(job.artifacts),
+        "about": render_job.about(job),
     }
 
 
@@ -92,8 +92,8 @@ def chart(
         waits = job.state in (*WAITING, *ACTIVE)
         hint = "The curve begins with the first step." if waits else "It reported no numbers."
         return empty("No curve", hint)
-    second = render_jobs.series(other, others, metric) if other else None
-    return line_chart(metric.replace("_", " "), render_jobs.series(job, events, metric), second)
+    second = render_job.series(other, others, metric) if other else None
+    return line_chart(metric.replace("_", " "), render_job.series(job, events, metric), second)
 
 
 def latest(events: list[Event]) -> Mapping[str, float]:

@@ -30,7 +30,7 @@ def build_page(database: Database, settings: Settings) -> gr.Blocks:
     live = Live(database, settings)
     # Analytics would call out at every start.
     with gr.Blocks(title="GuardUI", analytics_enabled=False, fill_width=True) as page:
-        top = html(lambda: header_html(database, settings), elem_id="header")
+        top = html(header_html(database, settings), elem_id="header")
         pulse = gr.Timer(HEADER_SECONDS)
         # Outside of the tabs: among them it would take the place of one.
         launched = gr.State(None)
@@ -41,7 +41,7 @@ def build_page(database: Database, settings: Settings) -> gr.Blocks:
                 _build_workshop(page, database, settings, tabs, launched)
             with gr.Tab("Rate", id="rate"):
                 rate.build(database, settings)
-        pulse.tick(lambda: header_html(database, settings), None, top, **QUIET)
+        gr.on([pulse.tick, page.load], lambda: header_html(database, settings), None, top, **QUIET)
         classify_tab.select(refresh, moderators, moderators, **QUIET)
         page.load(refresh, moderators, moderators, **QUIET)
         api.publish(database, settings, live)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from guardui.render import copy_block, esc, facts, note, page
-from guardui.render_jobs import to_yaml
+from guardui.render_job import to_yaml
 from pipelines.datasets import Counts, Dataset, describe
 from pipelines.schema import GuardExample, GuardTask
 from pipelines.stages.base import StageConfig
@@ -63,7 +63,8 @@ def counts_table(counts: Counts, by_source: dict[str, Counts]) -> str:
         for source, found in lines
     )
     return (
-        '<div class="gu-scroll gu-stacks gu-tight" style="margin-top:10px"><table><thead><tr><th>Source</th>'
+        '<div class="gu-scroll gu-stacks gu-tight" style="margin-top:10px"><table><thead><tr>'
+        "<th>Source</th>"
         f"{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

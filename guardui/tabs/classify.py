@@ -12,7 +12,7 @@ from db.session import Database
 from guardui.access import Role, role_of
 from guardui.live import Live, moderator_choices
 from guardui.render import empty, esc, fault_note, note, page, trace, verdict_cards
-from guardui.tabs.wiring import html
+from guardui.tabs.wiring import QUIET, html
 from pipelines.classify import Progress
 from pipelines.schema import GuardUIError
 from pipelines.settings import Settings
@@ -42,6 +42,7 @@ EXAMPLES = (
     ),
 )
 Refresh = Callable[[str | None], gr.Dropdown]
+STOPPED = note("warn", "Stopped before a verdict", advice="Nothing was decided.")
 WAITING = empty(
     "No verdict yet", "Type a request, or click one of the examples, and press Classify."
 )
@@ -97,7 +98,9 @@ def build(database: Database, settings: Settings, live: Live) -> tuple[Refresh, 
                         show_progress="hidden",
                     )
         with gr.Column(scale=6, min_width=320):
-            cards = html(verdict_cards(None, has_response=True), visible=False)
+            cards = html(
+                verdict_cards(None, has_response=True), visible=False, elem_id="classify-cards"
+            )
             reasoning = html(WAITING, elem_id="classify-result")
 
     def run(text: str, answer: str | None, ref: str) -> Iterator[list[object]]:
@@ -115,21 +118,18 @@ def build(database: Database, settings: Settings, live: Live) -> tuple[Refresh, 
         concurrency_id="moderation",
     )
     stop.click(
-        lambda: [gr.Button(interactive=True), gr.Button(interactive=False)],
+        lambda: [gr.HTML(STOPPED, visible=True), *_buttons(False)],
         None,
-        [go, stop],
+        [cards, go, stop],
         cancels=[event],
-        queue=False,
-        api_visibility="private",
+        **QUIET,
     )
     clear.click(
         lambda: ["", "", gr.HTML(visible=False), WAITING, *_buttons(False)],
         None,
         [prompt, response, *outputs],
         cancels=[event],
-        queue=False,
-        api_visibility="private",
-        show_progress="hidden",
+        **QUIET,
     )
     return moderators, adapter
 
@@ -170,22 +170,25 @@ def reasoning_card(progress: Progress) -> str:
             '<div class="gu-card" role="status"><span class="gu-writing">'
             f"{esc(progress.activity or 'starting')}…</span>{wait}</div>"
         )
-    writing = progress.verdict is None
-    sections = GuardTemplate.default().steps(progress.text)
-    body = trace(sections, writing=writing) if sections else ""
     numbers = f"{progress.tokens:,} tokens, {progress.seconds:.1f} s"
-    failed = ""
     if progress.verdict is not None and progress.verdict.error:
-        failed = note(
-            "warn",
-            "The answer could not be read",
-            [progress.verdict.error],
-            "Fail-closed: until a person has looked, treat the conversation as harmful.",
-        ) + (
-            '<details style="margin:12px 0"><summary>Show what the model wrote</summary>'
-            f'<div class="in"><p class="gu-plain">{esc(progress.text)}</p></div></details>'
-        )
+        body = unread(progress.text, progress.verdict.error)
+    else:
+        sections = GuardTemplate.default().steps(progress.text)
+        body = trace(sections, writing=progress.verdict is None)
     return page(
-        f'<div class="gu-card"><h3>Reasoning <small class="num">{numbers}</small></h3>'
-        f"{failed}{body}</div>"
+        f'<div class="gu-card"><h3>Reasoning <small class="num">{numbers}</small></h3>{body}</div>'
+    )
+
+
+def unread(text: str, error: str) -> str:
+    """An answer that could not be parsed: why, what that means, and the text behind a click."""
+    return note(
+        "warn",
+        "The answer could not be read",
+        [error],
+        "Fail-closed: until a person has looked, treat the conversation as harmful.",
+    ) + (
+        '<details style="margin-top:12px"><summary>Show what the model wrote</summary>'
+        f'<div class="in"><p class="gu-plain">{esc(text)}</p></div></details>'
     )

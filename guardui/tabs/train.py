@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -15,42 +14,35 @@ from guardui.forms import (
     ADVANCED,
     FieldSpec,
     artifact_choices,
-    changed_values,
     component,
     field_specs,
     form_values,
     reference_choices,
     to_form,
 )
-from guardui.render import empty, esc, fault_note, note, page
-from guardui.render_train import dataset_preview, other_ways
+from guardui.render import esc, page
 from guardui.tabs import recipe
+from guardui.tabs.stage_runs import NOT_LOOKED_AT, launch_stage, looked_at, same_run
 from guardui.tabs.uploads import upload_button
-from guardui.tabs.wiring import PRIVATE, QUIET, html, told
-from pipelines.datasets import read_dataset
-from pipelines.jobs import queue
-from pipelines.jobs.references import find_parents, resolved_so_far, with_absolute_paths
-from pipelines.schema import GuardUIError
+from guardui.tabs.wiring import PRIVATE, QUIET, html
 from pipelines.settings import Settings
 from pipelines.stages import all_stages
-from pipelines.stages.base import Stage, StageConfig, build_config
+from pipelines.stages.base import Stage
 
 logger = logging.getLogger(__name__)
 
 NO_PRESET = ""
-NOT_LOOKED_AT = empty("Not looked at yet", "Press Check to read the data and see what would run.")
 
 
 @dataclass(frozen=True, slots=True)
 class StageForm:
-    """The built form of one stage: its box, preset, fields in the config's order, and notes."""
+    """The built form of one stage: its box, preset, and fields in the config's order."""
 
     stage: Stage
     box: gr.Row
     preset: gr.Dropdown
     specs: list[FieldSpec]
     fields: list[Any]
-    note: gr.HTML
 
     @property
     def inputs(self) -> list[Any]:
@@ -149,6 +141,7 @@ def _build_form(
     database: Database, settings: Settings, launched: gr.State, stage: Stage, *, visible: bool
 ) -> StageForm:
     first = next(iter(stage.presets), NO_PRESET)
+    specs = field_specs(stage.config)
     with gr.Row(visible=visible, elem_classes="gu-two") as box:
         with gr.Column(scale=6, min_width=320, elem_classes="gu-panel"):
             html(page(f"<h2>{esc(stage.title)}</h2><p class=soft>{esc(stage.summary)}</p>"))
@@ -159,53 +152,60 @@ def _build_form(
                 info="Fills the form; change what you like after.",
                 elem_id=f"preset-{stage.name}",
             )
-            specs = field_specs(stage.config)
             fields = _build_fields(database, settings, stage, specs, first)
-            note_box = html(visible=False, elem_id=f"faults-{stage.name}")
+            note = html(visible=False, elem_id=f"faults-{stage.name}")
             with gr.Row():
-                launch = gr.Button(
-                    "Launch",
-                    variant="primary",
-                    scale=0,
-                    min_width=130,
-                    elem_id=f"launch-{stage.name}",
-                )
-                check = gr.Button("Check", scale=0, min_width=100, elem_id=f"check-{stage.name}")
+                launch = _button("Launch", "launch", stage, "primary")
+                check = _button("Check", "check", stage, "secondary")
         with gr.Column(scale=5, min_width=320):
             with gr.Column(elem_classes="gu-panel"):
                 html(page("<h3>What would run</h3>"))
                 preview = html(NOT_LOOKED_AT, elem_id=f"preview-{stage.name}")
             with gr.Column(elem_classes="gu-panel"):
                 html(page("<h3>The same run elsewhere</h3>"))
-                ways = html(
-                    same_run(stage, first, form_values(stage, first)),
-                    elem_id=f"ways-{stage.name}",
-                )
-    form = StageForm(stage, box, preset, specs, fields, note_box)
-    preset.input(lambda name: form_values(stage, name), preset, fields, **QUIET).then(
-        lambda *all_: same_run(stage, all_[0], all_[1:]), form.inputs, ways, **QUIET
+                now = same_run(stage, first, form_values(stage, first))
+                ways = html(now, elem_id=f"ways-{stage.name}")
+    form = StageForm(stage, box, preset, specs, fields)
+    _keep_current(form, ways)
+    check.click(
+        lambda preset, *filled: looked_at(database, stage, preset, filled),
+        form.inputs,
+        [note, preview],
+        **PRIVATE,
     )
+    launch.click(
+        lambda preset, *filled: launch_stage(database, stage, preset, filled),
+        form.inputs,
+        [note, launched],
+        **PRIVATE,
+    )
+    return form
+
+
+def _button(
+    words: str, name: str, stage: Stage, variant: Literal["primary", "secondary"]
+) -> gr.Button:
+    return gr.Button(words, variant=variant, scale=0, min_width=120, elem_id=f"{name}-{stage.name}")
+
+
+def _keep_current(form: StageForm, ways: gr.HTML) -> None:
+    """The fields follow the preset; command and YAML follow the fields."""
+    stage = form.stage
+
+    def shown(preset: str, *filled: Any) -> str:
+        return same_run(stage, preset, filled)
+
+    form.preset.input(
+        lambda name: form_values(stage, name), form.preset, form.fields, **QUIET
+    ).then(shown, form.inputs, ways, **QUIET)
     gr.on(
-        [field.change for field in fields],
-        lambda *all_: same_run(stage, all_[0], all_[1:]),
+        [field.change for field in form.fields],
+        shown,
         form.inputs,
         ways,
         trigger_mode="always_last",
         **QUIET,
     )
-    check.click(
-        lambda *all_: looked_at(database, stage, all_[0], all_[1:]),
-        form.inputs,
-        [note_box, preview],
-        **PRIVATE,
-    )
-    launch.click(
-        lambda *all_: launch_stage(database, stage, all_[0], all_[1:]),
-        form.inputs,
-        [note_box, launched],
-        **PRIVATE,
-    )
-    return form
 
 
 def _build_fields(
@@ -236,58 +236,3 @@ def _build_fields(
         with gr.Accordion(group, open=False):
             rows([spec for spec in specs if not spec.essential and spec.group == group])
     return [made[spec.name] for spec in specs]
-
-
-def same_run(stage: Stage, preset: str, filled: Sequence[Any]) -> str:
-    """The run as a command and as YAML; while the form is wrong, what is wrong."""
-    try:
-        config = build_config(stage, preset or None, changed_values(stage, preset, filled))
-    except GuardUIError as error:
-        return fault_note(error)
-    return other_ways(queue.command_line(stage, preset or None, config), config)
-
-
-def looked_at(database: Database, stage: Stage, preset: str, filled: Sequence[Any]) -> list[Any]:
-    """[note at the form, preview] after reading the data and running the stage's own check."""
-    with told("Not checked") as outcome:
-        config = build_config(stage, preset or None, changed_values(stage, preset, filled))
-        remarks = checked(database, stage, config)
-        shown = data_shown(database, config)
-        fine = note("ok", "Ready to launch", remarks)
-        return [gr.HTML(visible=False), fine + shown]
-    return [gr.HTML(outcome.note, visible=True), NOT_LOOKED_AT]
-
-
-def checked(database: Database, stage: Stage, config: StageConfig) -> list[str]:
-    """What the stage itself says of a config; raises for what can't work."""
-    config = with_absolute_paths(config)
-    with database.read() as session:
-        find_parents(session, config)
-        ready = resolved_so_far(session, config)
-    return stage.check(ready)
-
-
-def data_shown(database: Database, config: StageConfig) -> str:
-    """The rows that a config names, as a preview; nothing where it names none."""
-    values = config.model_dump()
-    if not values.get("dataset"):
-        return ""
-    ref = str(queue.resolve_reference(database, "dataset", values["dataset"]))
-    return dataset_preview(
-        read_dataset(
-            ref,
-            max_rows=values.get("max_rows") or None,
-            seed=values.get("seed", 0),
-            split=values.get("split") or None,
-        )
-    )
-
-
-def launch_stage(database: Database, stage: Stage, preset: str, filled: Sequence[Any]) -> list[Any]:
-    """[note at the form, id of the new job]; the form keeps what was typed."""
-    with told("Not launched") as outcome:
-        values = changed_values(stage, preset, filled)
-        job_id = queue.submit(database, stage.name, values, preset=preset or None)
-        gr.Info(f"Job {job_id} is queued.", title=stage.title)
-        return [gr.HTML(visible=False), job_id]
-    return [gr.HTML(outcome.note, visible=True), gr.skip()]

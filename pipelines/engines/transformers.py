@@ -12,8 +12,7 @@ from pipelines.engines.base import Answer, Sampling
 
 logger = logging.getLogger(__name__)
 
-# A static cache compiles once (about 35 s on an H200) and then generates 6 times as fast.
-STATIC_CACHE_FROM = 1024
+ROUND = 384
 NEVER: Callable[[], bool] = lambda: False  # noqa: E731
 
 
@@ -38,38 +37,61 @@ class TransformersEngine:
     ) -> list[list[Answer]]:
         import torch
 
+        written: list[list[int]] = [[] for _ in range(len(prompts) * sampling.n)]
         with self._lock, torch.inference_mode():
             torch.manual_seed(sampling.seed)
-            rows = [prompt for prompt in prompts for _ in range(sampling.n)]
-            answers = self._generate(rows, sampling, should_stop)
+            given = [ids for ids in self._tokens(prompts) for _ in range(sampling.n)]
+            pending = list(range(len(given)))
+            # A batch takes as long as its longest answer. Most end early, so they are written in
+            # rounds, and each round goes on with the unended ones alone.
+            for start in range(0, sampling.max_new_tokens, ROUND):
+                length = min(ROUND, sampling.max_new_tokens - start)
+                rows = [given[row] + written[row] for row in pending]
+                for row, more in zip(
+                    list(pending), self._round(rows, length, sampling, should_stop), strict=True
+                ):
+                    written[row] += more
+                pending = [row for row in pending if written[row][-1] not in self.stop_ids]
+                if not pending or should_stop():
+                    break
+        answers = [self._answer(tokens) for tokens in written]
         return [answers[i : i + sampling.n] for i in range(0, len(answers), sampling.n)]
 
-    def _generate(
-        self, rows: list[str], sampling: Sampling, should_stop: Callable[[], bool]
-    ) -> list[Answer]:
-        """One answer a row; a batch that doesn't fit in the GPU's memory is done in halves."""
+    def _round(
+        self,
+        rows: list[list[int]],
+        length: int,
+        sampling: Sampling,
+        should_stop: Callable[[], bool],
+    ) -> list[list[int]]:
+        """Up to `length` more tokens for each row, cut after a stop token.
+
+        A batch that doesn't fit in the GPU's memory is done in halves.
+        """
         import torch
 
-        inputs = self._encode(rows)
+        inputs = self._pad(rows)
         try:
-            output = self.model.generate(
-                **inputs, **self._options(sampling, should_stop, rows=len(rows))
-            )
+            output = self.model.generate(**inputs, **self._options(sampling, length, should_stop))
         except torch.cuda.OutOfMemoryError:
             if len(rows) == 1:
                 raise
         else:
-            written = output[:, inputs["input_ids"].shape[1] :].tolist()
-            return [self._answer(tokens) for tokens in written]
+            return [self._cut(row) for row in output[:, inputs["input_ids"].shape[1] :].tolist()]
         # Outside the handler: while it ran, the traceback kept the batch's memory in use.
         torch.cuda.empty_cache()
         half = len(rows) // 2
         logger.info("%d rows do not fit in memory: %d at once", len(rows), half)
         return [
-            answer
+            row
             for part in (rows[:half], rows[half:])
-            for answer in self._generate(part, sampling, should_stop)
+            for row in self._round(part, length, sampling, should_stop)
         ]
+
+    def _cut(self, tokens: list[int]) -> list[int]:
+        """The tokens up to and with the first stop token; what follows is padding."""
+        ends = [tokens.index(stop) + 1 for stop in self.stop_ids if stop in tokens]
+        return tokens[: min(ends, default=len(tokens))]
 
     def stream(
         self, prompt: str, sampling: Sampling, should_stop: Callable[[], bool] = NEVER
@@ -86,8 +108,12 @@ class TransformersEngine:
                 with self._lock, torch.inference_mode():
                     torch.manual_seed(sampling.seed)
                     self.model.generate(
-                        **self._encode([prompt]),
-                        **self._options(sampling, lambda: closed.is_set() or should_stop(), rows=1),
+                        **self._pad(self._tokens([prompt])),
+                        **self._options(
+                            sampling,
+                            sampling.max_new_tokens,
+                            lambda: closed.is_set() or should_stop(),
+                        ),
                         streamer=streamer,
                     )
             except BaseException as error:  # noqa: BLE001  handed to the reader below
@@ -105,33 +131,36 @@ class TransformersEngine:
         if failure:
             raise failure[0]
 
-    def _encode(self, prompts: list[str]) -> dict[str, Any]:
-        """Token ids (P, T) with their mask, left-padded, on the model's device."""
-        encoded = self.tokenizer(
-            prompts, return_tensors="pt", padding=True, add_special_tokens=False
-        )
+    def _tokens(self, prompts: Sequence[str]) -> list[list[int]]:
+        encoded = self.tokenizer(list(prompts), add_special_tokens=False)
+        return [list(ids) for ids in encoded["input_ids"]]
+
+    def _pad(self, rows: list[list[int]]) -> dict[str, Any]:
+        """Token ids (B, T) with their mask, left-padded, on the model's device."""
+        padded = self.tokenizer.pad({"input_ids": rows}, padding=True, return_tensors="pt")
+        device = self.model.device
         return {
-            "input_ids": encoded["input_ids"].to(self.model.device),
-            "attention_mask": encoded["attention_mask"].to(self.model.device),
+            "input_ids": padded["input_ids"].to(device),
+            "attention_mask": padded["attention_mask"].to(device),
         }
 
     def _options(
-        self, sampling: Sampling, should_stop: Callable[[], bool], rows: int
+        self, sampling: Sampling, length: int, should_stop: Callable[[], bool]
     ) -> dict[str, Any]:
         from transformers import GenerationConfig, StoppingCriteriaList
 
-        draw = (
-            {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
-            if sampling.temperature > 0
-            else {"do_sample": False}
-        )
-        static = self.model.device.type == "cuda" and rows >= STATIC_CACHE_FROM
+        draw: dict[str, Any] = {"do_sample": False}
+        if sampling.temperature > 0:
+            draw = {
+                "do_sample": True,
+                "temperature": sampling.temperature,
+                "top_p": sampling.top_p,
+                "top_k": 0,
+            }
         config = GenerationConfig(
-            max_new_tokens=sampling.max_new_tokens,
+            max_new_tokens=length,
             eos_token_id=self.stop_ids,
             pad_token_id=self.tokenizer.pad_token_id,
-            top_k=0 if sampling.temperature > 0 else None,
-            cache_implementation="static" if static else None,
             **draw,
         )
 
@@ -143,7 +172,6 @@ class TransformersEngine:
         return {"generation_config": config, "stopping_criteria": StoppingCriteriaList([stop])}
 
     def _answer(self, tokens: list[int]) -> Answer:
-        ends = [tokens.index(stop) for stop in self.stop_ids if stop in tokens]
-        length = min(ends, default=len(tokens))
-        text = self.tokenizer.decode(tokens[:length], skip_special_tokens=True)
-        return Answer(text, length, bool(ends))
+        ended = bool(tokens) and tokens[-1] in self.stop_ids
+        text = self.tokenizer.decode(tokens[:-1] if ended else tokens, skip_special_tokens=True)
+        return Answer(text, len(tokens) - ended, ended)

@@ -63,7 +63,7 @@ def test_a_pair_stays_with_its_sides_until_it_is_rated(database: Database, study
 
 
 def test_everybody_sees_every_pair_once(database: Database, study: int) -> None:
-    seen = []
+    seen: list[int] = []
     while (pair := show(database, study, seed=len(seen))) is not None:
         assert {pair.left.split()[0], pair.right.split()[0]} == {"first", "second"}
         seen.append(pair.pair_id)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,13 @@ def test_failures_say_what_to_change() -> None:
 
 def test_unknown_errors_tell_their_type() -> None:
     assert explain_failure(ValueError("no such row"))["message"] == "ValueError: no such row"
+
+
+def test_texts_become_storable() -> None:
+    failure = explain_failure(DataError("a \0 and a \ud800", ["row \ud800"]))
+    assert failure["message"] == "a \ufffd and a ?"
+    assert failure["faults"] == ["row ?"]
+    json.dumps(failure, ensure_ascii=False).encode()
 
 
 def test_faults_are_kept_but_not_all() -> None:

@@ -172,7 +172,7 @@ def test_a_database_that_is_full_is_named(files: Database, monkeypatch: pytest.M
 
 def test_command_line_tells_what_differs(files: Database) -> None:
     stage = throwaway.STAGES["rsft"]
-    config = stage.config(steps=2, dataset="a b.jsonl", seconds=0.5)
+    config = throwaway.CountConfig(steps=2, dataset="a b.jsonl", seconds=0.5)
     line = queue.command_line(stage, "smollm2-demo", config)
     assert line == (
         "guardui run rsft --preset smollm2-demo --set seconds=0.5 --set 'dataset=a b.jsonl'"

@@ -57,7 +57,7 @@ def fail(kind: str) -> None:
         )
     if kind == "exit":
         sys.exit(4)
-    raise ValueError("a \0 in it \ud800" if kind == "nul" else "no such thing")
+    raise ValueError("a \0 in it" if kind == "nul" else "no such thing")
 
 
 def count(config: CountConfig, context: StageContext) -> None:
@@ -123,7 +123,10 @@ def check_count(config: Any) -> list[str]:
     return [f"{config.steps} steps"]
 
 
-PRESETS = {"smollm2-demo": {"steps": 2}, "slow": {"steps": 400, "seconds": 0.05}}
+PRESETS: dict[str, dict[str, Any]] = {
+    "smollm2-demo": {"steps": 2},
+    "slow": {"steps": 400, "seconds": 0.05},
+}
 STAGES = {
     "rsft": Stage("rsft", "Count", "", CountConfig, count, PRESETS, check_count, order=1),
     "mine": Stage("mine", "Dig", "", DigConfig, dig, {"smollm2-demo": {}}, order=2),

@@ -1,0 +1,147 @@
+"""One job as HTML: what it is doing, why it failed, what it made, its log and config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import yaml
+
+from db.models import ACTIVE, Artifact, Event, Job
+from guardui.render import DASH, copy_block, day, duration, empty, esc, facts, note, page, size
+from guardui.render_chart import Series, number
+from guardui.render_jobs import FAILURE_WORDS, job_name, state_word, timing
+
+# What people look at first, when a job has it.
+FIRST_METRICS = ("loss", "hard_samples", "tokens_per_second")
+
+
+def headline(job: Job, latest: Mapping[str, float], now: datetime) -> str:
+    """One job's title, state and newest numbers; under it why it failed or waits."""
+    time = timing(job, now)
+    words = [f"step {job.step:,} of {job.total_steps:,}"] if job.total_steps else []
+    words += [_said(name, latest[name]) for name in FIRST_METRICS if name in latest]
+    if job.activity and job.state in ACTIVE:
+        words.append(job.activity)
+    if time.left is not None:
+        words.append(f"{duration(time.left)} left")
+    preset = f" <small>{esc(job.preset)}</small>" if job.preset else ""
+    return page(
+        f"<h2>{esc(job_name(job))}{preset} {state_word(job)}</h2>"
+        f'<p class="soft num">{esc(" · ".join(words)) or "not started yet"}</p>',
+        failure_card(job),
+    )
+
+
+def failure_card(job: Job) -> str:
+    """What went wrong by name, what to do, and the traceback one click away."""
+    if job.failure:
+        name = FAILURE_WORDS.get(str(job.failure.get("code")), "failed")
+        trace = job.failure.get("traceback")
+        advice = job.failure.get("advice")
+        more = (
+            f'<details><summary>Traceback</summary><pre class="gu-log">{esc(trace)}</pre></details>'
+            if trace
+            else ""
+        )
+        said = [str(job.failure.get("message", ""))]
+        return note("bad", name.capitalize(), said, str(advice) if advice else None) + more
+    if job.state == "blocked":
+        return note("warn", "Blocked", [job.reason or ""], "Resume or cancel the job it needs.")
+    if job.state == "interrupted":
+        said = [job.reason] if job.reason else []
+        return note("warn", "Interrupted", said, "Resume goes on from the last whole checkpoint.")
+    return ""
+
+
+def about(job: Job) -> str:
+    """When, where and how often it ran; parents and children as links."""
+    pairs = {
+        "created": day(job.created_at),
+        "started": day(job.started_at),
+        "finished": day(job.finished_at),
+        "device": esc(job.device),
+        "attempts": str(job.attempt),
+        "process": esc(job.pid) if job.pid else DASH,
+        "comes after": _links(job.parents),
+        "goes before": _links(job.children),
+    }
+    return page(facts(pairs))
+
+
+def _links(jobs: Sequence[Job]) -> str:
+    return (
+        ", ".join(
+            f'<button type="button" class="link accent" data-pick="{job.id}">'
+            f"{esc(job_name(job))}</button> {state_word(job)}"
+            for job in jobs
+        )
+        or DASH
+    )
+
+
+def artifacts_table(artifacts: Sequence[Artifact]) -> str:
+    """What the job made: kind, name, path, checksum and size."""
+    if not artifacts:
+        return empty("Nothing made yet", "Adapters and pair sets appear here when the job ends.")
+    rows = "".join(
+        f"<tr><td><strong>{esc(one.kind)}</strong><br><small>artifact:{one.id}</small></td>"
+        f"<td>{esc(one.name)}<br><code>{esc(one.path)}</code></td>"
+        f'<td><code title="{esc(one.sha256)}">{esc(one.sha256[:12])}</code></td>'
+        f'<td class="num">{size(one.bytes)}</td></tr>'
+        for one in artifacts
+    )
+    return page(
+        '<div class="gu-scroll gu-stacks"><table><thead><tr>'
+        "<th>Kind</th><th>Where</th><th>SHA-256</th>"
+        f'<th class="num">Size</th></tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def config_blocks(job: Job) -> str:
+    """The config as YAML, the command that does the same, and the paths it was resolved to."""
+    blocks = [copy_block("Command", job.command)] if job.command else []
+    blocks.append(copy_block("Config", to_yaml(job.config)))
+    if job.resolved and job.resolved != job.config:
+        changed = {k: v for k, v in job.resolved.items() if job.config.get(k) != v}
+        blocks.append(copy_block("Resolved", to_yaml(changed)))
+    return page(*blocks)
+
+
+def to_yaml(config: Mapping[str, Any]) -> str:
+    """A config as YAML in the order of its fields."""
+    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True).rstrip()
+
+
+def log_tail(text: str) -> str:
+    """The end of a job's log."""
+    if not text.strip():
+        return empty("No log yet", "It begins when the job's process starts.")
+    return page(
+        '<div class="gu-tail" tabindex="0" role="region" aria-label="log">'
+        f'<pre class="gu-log">{esc(text)}</pre></div>'
+    )
+
+
+def metric_names(events: Sequence[Event]) -> list[str]:
+    """The metrics that a job recorded, the most telling first."""
+    found = {name for event in events for name in event.data}
+    first = [name for name in FIRST_METRICS if name in found]
+    return first + sorted(found - set(first) - {"epoch"})
+
+
+def series(job: Job, events: Sequence[Event], metric: str) -> Series:
+    """One metric of a job as a line."""
+    points = [
+        (float(event.step or 0), float(event.data[metric]))
+        for event in events
+        if isinstance(event.data.get(metric), int | float)
+    ]
+    return Series(job_name(job), points)
+
+
+def _said(metric: str, value: float) -> str:
+    if metric == "tokens_per_second":
+        return f"{number(value)} tokens/s"
+    return f"{metric.replace('_', ' ')} {number(value)}"
