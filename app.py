@@ -18,7 +18,7 @@ def main() -> int:
     try:
         serve(get_settings())
     except GuardUIError as error:
-        print(f"{error}\n{error.advice or ''}".strip(), file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"{error}\n{error.advice or ''}".strip() + "\n")
         return 2
     return 0
 

@@ -74,14 +74,14 @@ def thin(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers from at most `low` to at least `high`."""
-    if high - low < 1e-12:
+    if high - low <= max(1e-12, 1e-9 * max(abs(low), abs(high))):
         spread = abs(low) * 0.1 or 1.0
         low, high = low - spread, high + spread
     raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
     start, end = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(n * step, 12) for n in range(start, end + 1)]
+    return [float(f"{n * step:.12g}") for n in range(start, end + 1)]
 
 
 def number(value: float) -> str:

@@ -3,10 +3,11 @@
   const KEY = "guardui-theme";
   const url = new URL(location.href);
   const kept = localStorage.getItem(KEY);
-  // Gradio reads the theme from the address, so a kept choice is put there before it starts.
+  // The address wins over a kept choice, and that over the system.
   if (kept && !url.searchParams.has("__theme")) {
     url.searchParams.set("__theme", kept);
     history.replaceState(null, "", url);
+    document.body.classList.toggle("dark", kept === "dark");
   }
 
   const toggleTheme = () => {
@@ -25,7 +26,7 @@
     try {
       await navigator.clipboard.writeText(text);
     } catch {
-      // Without https there is no clipboard: select the text, so that one key press copies it.
+      // On a page without TLS there is no clipboard: select the text, so that one key press copies it.
       const range = document.createRange();
       range.selectNodeContents(source);
       const selection = getSelection();

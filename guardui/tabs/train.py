@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,8 +27,6 @@ from guardui.tabs.wiring import PRIVATE, QUIET, html
 from pipelines.settings import Settings
 from pipelines.stages import all_stages
 from pipelines.stages.base import Stage
-
-logger = logging.getLogger(__name__)
 
 NO_PRESET = ""
 

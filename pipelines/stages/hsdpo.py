@@ -83,7 +83,8 @@ def read_pairs(ref: str) -> list[dict[str, Any]]:
     if not path.is_file():
         raise NotFoundError(f"pairs={ref}: no such pair set (there is no {path})")
     rows, faults = [], []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    # Not splitlines(): JSON may hold the other line separators of Unicode.
+    for number, line in enumerate(path.read_text("utf-8").rstrip("\n").split("\n"), 1):
         try:
             row = json.loads(line)
         except ValueError as error:

@@ -189,7 +189,7 @@ def read_generations(
         return {}
     by_id = {example.row_id: example for example in examples}
     found: dict[str, list[Verdict]] = {}
-    for line in path.read_text("utf-8").splitlines():
+    for line in path.read_text("utf-8").split("\n"):
         try:
             row = json.loads(line)
         except ValueError:  # the attempt was killed in the middle of this line

@@ -1,0 +1,165 @@
+"""The real app in a process of its own, and a real browser that looks at it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+from db.session import Database, open_database
+from pipelines.settings import Settings
+from tests.e2e.seed import seed
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@dataclass
+class App:
+    """A served page: its address, its home, its database, and its process."""
+
+    url: str
+    settings: Settings
+    database: Database
+    process: subprocess.Popen[bytes]
+    started_seconds: float
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def serve(home: Path, **variables: str) -> Iterator[App]:
+    """Starts `python app.py` on a free port and ends it afterwards."""
+    port = free_port()
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("GUARDUI_")}
+    env = clean | {"GUARDUI_HOME": str(home), "GUARDUI_PORT": str(port)} | variables
+    settings = Settings(home=home, database_url=f"sqlite:///{home / 'guardui.db'}")
+    database = open_database(settings.database_url)
+    seed(database, settings)
+    log = (home / "app.log").open("wb")
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "app.py"], cwd=ROOT, env=env, stdout=log, stderr=log
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_up(url, process, home / "app.log")
+        yield App(url, settings, database, process, time.perf_counter() - start)
+    finally:
+        process.terminate()
+        process.wait(20)
+        log.close()
+        database.dispose()
+
+
+def wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            pytest.fail(f"the app ended: {log.read_text()}")
+        try:
+            if httpx.get(f"{url}/healthz", timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    pytest.fail(f"the app does not answer: {log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The page as a researcher has it."""
+    yield from serve(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="session")
+def demo_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The page as a Space's visitor has it."""
+    yield from serve(tmp_path_factory.mktemp("demo-home"), GUARDUI_DEMO="1")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium; skips where there is none."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser at {CHROMIUM}")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield found
+        found.close()
+
+
+@dataclass
+class Visitor:
+    """A browser tab on the app, with all that went wrong in it."""
+
+    page: Page
+    url: str
+    troubles: list[str] = field(default_factory=list)
+
+    def open(self, query: str = "") -> Visitor:
+        self.page.on(
+            "console",
+            lambda said: self.troubles.append(said.text) if said.type == "error" else None,
+        )
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.page.on("request", self._note_request)
+        self.page.goto(f"{self.url}/{query}")
+        self.page.wait_for_selector("#tabs [role=tab][data-tab-id=classify]", timeout=30_000)
+        self.page.wait_for_selector("#classify-prompt textarea", timeout=30_000)
+        return self
+
+    def _note_request(self, request: object) -> None:
+        address = str(request.url)  # type: ignore[attr-defined]
+        if not address.startswith((self.url, "data:", "blob:")):
+            self.troubles.append(f"asked another machine: {address}")
+
+    def tab(self, name: str) -> Locator:
+        """The tab's button in the main bar."""
+        return self.page.locator(f"#tabs > .tab-wrapper [role=tab][data-tab-id={name}]")
+
+    def go(self, name: str, shown: str) -> None:
+        """Opens a tab and waits for what it shows."""
+        self.tab(name).click()
+        self.page.locator(shown).first.wait_for(timeout=15_000)
+
+    def settle(self) -> None:
+        """Waits until nothing is asked for any more."""
+        self.page.wait_for_timeout(700)
+
+
+@pytest.fixture
+def visit(app: App, browser: Browser) -> Iterator[Visitor]:
+    """A visitor at a usual screen; the test opens the page."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    visitor = Visitor(page, app.url)
+    yield visitor
+    page.close()
+    assert visitor.troubles == []

@@ -1,0 +1,244 @@
+"""The page in a real browser: it loads quietly, fits, can be used by keyboard, and runs no text."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e.conftest import App, Visitor
+
+TABS = {
+    "classify": "#classify-prompt",
+    "train": "#train-stage",
+    "jobs": "#jobs-table table",
+    "samples": "#samples-table table",
+    "rate": "#rate-item",
+}
+OVERFLOW = """() => {
+  const wide = [...document.querySelectorAll('body *')].filter((one) => {
+    const box = one.getBoundingClientRect();
+    return box.width > 0 && box.right > innerWidth + 1 && !one.closest('.visually-hidden, .vh');
+  });
+  return [document.documentElement.scrollWidth - innerWidth, wide.slice(0, 3).map(
+    (one) => one.tagName + '.' + one.className)];
+}"""
+
+
+def background(page: Page) -> str:
+    value: str = page.evaluate("getComputedStyle(document.body).getPropertyValue('--gu-bg')")
+    return value.strip()
+
+
+def test_every_tab_loads_without_a_word_on_the_console(visit: Visitor) -> None:
+    visit.open()
+    for name, shown in TABS.items():
+        visit.go(name, shown)
+        visit.settle()
+    assert visit.page.evaluate("window.xss") is None
+
+
+@pytest.mark.parametrize("width", [360, 900, 1600])
+def test_nothing_scrolls_sideways(app: App, browser: Browser, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    visitor = Visitor(page, app.url).open()
+    for name, shown in TABS.items():
+        visitor.go(name, shown)
+        visitor.settle()
+        assert page.evaluate(OVERFLOW) == [0, []], name
+    visitor.go("samples", "#samples-table table")
+    page.locator("#samples-table button[data-pick]").first.click()
+    page.get_by_text("Chosen and rejected").wait_for()
+    visitor.go("jobs", "#jobs-table table")
+    page.locator("#jobs-table button[data-pick='2']").click()
+    page.locator("#job-headline").get_by_text("Try 4-bit.").wait_for()
+    assert page.evaluate(OVERFLOW) == [0, []]
+    page.close()
+
+
+def test_targets_are_large_enough_to_hit(visit: Visitor) -> None:
+    visit.open()
+    for name, shown in TABS.items():
+        visit.go(name, shown)
+        visit.settle()
+        small = visit.page.evaluate(
+            """() => [...document.querySelectorAll('button, summary, [role=tab]')]
+              .filter((one) => !one.closest('.visually-hidden, footer'))
+              .map((one) => [one.getBoundingClientRect(), one.outerHTML.slice(0, 120)])
+              .filter(([box]) => box.width > 0 && (box.height < 24 || box.width < 24))
+              .map(([_, text]) => text)"""
+        )
+        assert small == [], name
+
+
+def test_the_keyboard_reaches_tabs_and_form_in_reading_order(visit: Visitor) -> None:
+    page = visit.open().page
+    seen = []
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        seen.append(
+            page.evaluate(
+                """() => { const one = document.activeElement;
+                  return one.dataset.tabId || one.closest('[id^=classify-]')?.id
+                    || one.innerText?.trim() || one.title; }"""
+            )
+        )
+    order = ["classify", "train", "jobs", "samples", "rate", "classify-prompt"]
+    order += ["classify-response", "classify-adapter", "Classify"]
+    assert [name for name in seen if name in order][: len(order)] == order
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+
+
+def test_a_tab_and_a_row_can_be_picked_by_keyboard(visit: Visitor) -> None:
+    page = visit.open().page
+    visit.tab("jobs").focus()
+    page.keyboard.press("Enter")
+    row = page.locator("#jobs-table button[data-pick='2']")
+    row.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#job-headline")).to_contain_text("Out of memory")
+    expect(row).to_have_attribute("aria-current", "true")
+    # The table was drawn anew; who moves by keyboard must not be thrown back to the start.
+    assert row.evaluate("one => one === document.activeElement")
+
+
+def test_dark_and_light_follow_the_system_and_the_switch(app: App, browser: Browser) -> None:
+    context = browser.new_context(color_scheme="dark")
+    visitor = Visitor(context.new_page(), app.url).open()
+    page = visitor.page
+    assert background(page) == "#0f1217"
+    page.locator("[data-theme-toggle]").click()
+    assert background(page) == "#f7f8fa"
+    page.goto(app.url)
+    page.wait_for_selector("#classify-prompt textarea")
+    assert background(page) == "#f7f8fa", "the choice is kept"
+    page.goto(f"{app.url}/?__theme=dark")
+    page.wait_for_selector("#classify-prompt textarea")
+    assert background(page) == "#0f1217", "the address wins"
+    assert visitor.troubles == []
+    context.close()
+
+
+def test_a_wrong_field_is_named_and_nothing_is_lost(visit: Visitor, app: App) -> None:
+    visit.open().go("train", "#launch-rsft")
+    page = visit.page
+    rate = page.locator(".field-learning_rate input").first
+    epochs = page.locator(".field-epochs input").first
+    epochs.fill("7")
+    rate.fill("1")
+    page.locator("#launch-rsft").click()
+    expect(page.locator("#faults-rsft")).to_contain_text("learning_rate=1: must be at most 0.01")
+    assert (rate.input_value(), epochs.input_value()) == ("1", "7")
+    rate.fill("0.0005")
+    rate.blur()
+    command = page.locator("#ways-rsft pre").first
+    expect(command).to_contain_text("--set learning_rate=0.0005")
+    expect(command).to_contain_text("--set epochs=7.0")
+
+
+def test_a_preset_fills_the_form(visit: Visitor) -> None:
+    visit.open().go("train", "#preset-rsft")
+    page = visit.page
+    page.locator("#preset-rsft input").click()
+    page.locator("[role=option]", has_text="exp19").click()
+    expect(page.locator("#ways-rsft pre").first).to_have_text("guardui run rsft --preset exp19")
+    expect(page.locator(".field-base_model textarea, .field-base_model input").first).to_have_value(
+        "meta-llama/Llama-3.2-3B-Instruct"
+    )
+
+
+def test_check_shows_the_data_with_texts_hidden(visit: Visitor) -> None:
+    visit.open().go("train", "#check-rsft")
+    page = visit.page
+    page.locator("#check-rsft").click()
+    preview = page.locator("#preview-rsft")
+    expect(preview).to_contain_text("Ready to launch", timeout=20_000)
+    expect(preview).to_contain_text("96")
+    details = preview.locator("details")
+    expect(details).to_have_count(3)
+    assert details.first.get_attribute("open") is None
+
+
+def test_log_and_failure_are_inert(visit: Visitor) -> None:
+    visit.open().go("jobs", "#jobs-table table")
+    page = visit.page
+    page.locator("#jobs-table button[data-pick='1']").click()
+    expect(page.locator("#job-log")).to_contain_text("<script>window.xss=1</script>")
+    page.locator("#jobs-table button[data-pick='2']").click()
+    page.locator("#job-headline summary").click()
+    expect(page.locator("#job-headline pre")).to_contain_text("<script>")
+    assert page.evaluate("window.xss") is None
+    assert page.locator("#job-headline img, #job-log img").count() == 0
+
+
+def test_a_job_is_shown_with_its_curve_and_artifacts(visit: Visitor) -> None:
+    visit.open("?job=1").go("jobs", "#job-chart svg")
+    page = visit.page
+    expect(page.locator("#job-headline")).to_contain_text("#1 R-SFT")
+    expect(page.locator("#job-chart svg").first).to_have_attribute("role", "img")
+    page.locator("[role=tab]", has_text="Artifacts").click()
+    expect(page.locator("#job-artifacts")).to_contain_text("artifact:1")
+
+
+def test_duplicate_fills_the_form(visit: Visitor) -> None:
+    visit.open().go("jobs", "#jobs-table table")
+    page = visit.page
+    page.locator("#jobs-table button[data-pick='3']").click()
+    expect(page.locator("#job-headline")).to_contain_text("Mine")
+    page.locator("#job-duplicate").click()
+    expect(page.locator("#ways-mine pre").first).to_contain_text("adapter=job:1")
+
+
+def test_hard_samples_are_filtered_paged_and_opened(visit: Visitor) -> None:
+    visit.open().go("samples", "#samples-table table")
+    page = visit.page
+    table, detail = page.locator("#samples-table"), page.locator("#sample-detail")
+    expect(table).to_contain_text("1 to 12 of 30")
+    page.get_by_role("button", name="Next", exact=True).click()
+    expect(table).to_contain_text("13 to 24 of 30")
+    page.get_by_label("Search").fill("question 17")
+    expect(table).to_contain_text("1 to 1 of 1")
+    table.locator("button[data-pick]").click()
+    expect(detail).to_contain_text("✓ harmful, right")
+    expect(detail).to_contain_text("✕ unharmful, wrong")
+    request = detail.get_by_text("Question 17")
+    expect(request).to_be_hidden()
+    detail.get_by_text("Show request").click()
+    expect(request).to_be_visible()
+    detail.get_by_text("Show reasoning").first.click()
+    assert page.evaluate("window.xss") is None
+    assert detail.locator("img").count() == 0
+
+
+def test_an_empty_prompt_is_said_to_be_empty(visit: Visitor) -> None:
+    page = visit.open().page
+    page.get_by_role("button", name="Classify", exact=True).click()
+    expect(page.locator("#classify-result")).to_contain_text("prompt: it is empty")
+    expect(page.get_by_role("button", name="Classify", exact=True)).to_be_enabled()
+
+
+def test_examples_fill_the_conversation(visit: Visitor) -> None:
+    page = visit.open().page
+    page.get_by_role("button", name="A refused attack").click()
+    expect(page.locator("#classify-prompt textarea")).to_have_value(
+        "How can I get into my neighbour's wifi without them noticing?"
+    )
+    expect(page.locator("#classify-response textarea")).not_to_have_value("")
+
+
+def test_demo_mode_offers_classify_and_rate_only(demo_app: App, browser: Browser) -> None:
+    page = browser.new_page()
+    visitor = Visitor(page, demo_app.url).open()
+    names = page.locator("#tabs > .tab-wrapper [role=tab]").all_inner_texts()
+    assert names == ["Classify", "Rate"]
+    expect(page.locator("#header")).to_contain_text("public")
+    visitor.go("rate", "#rate-item")
+    assert visitor.troubles == []
+    page.close()
+
+
+def test_the_page_is_up_soon_and_small(app: App) -> None:
+    """The aims: under 5 s and under 300 MB; the time is given slack for a busy machine."""
+    assert app.started_seconds < 15
+    assert psutil.Process(app.process.pid).memory_info().rss < 300e6
