@@ -15,9 +15,9 @@ from starlette.routing import Route
 from db import jobs
 from db.session import Database
 from guardui.access import Role, role_of
-from guardui.jobs_view import latest
 from guardui.jsonable import job_json, verdict_json
 from guardui.live import Live, moderator_choices
+from guardui.render_job import latest
 from pipelines.jobs import queue
 from pipelines.schema import GuardUIError, InputError, NotFoundError
 from pipelines.settings import Settings

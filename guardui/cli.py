@@ -9,8 +9,6 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,48 +17,22 @@ import yaml
 
 from db import jobs as job_rows
 from db.models import ENDED
-from db.session import Database, open_database
+from db.session import Database
+from guardui import cli_models, cli_study
 from guardui import cli_output as show
-from guardui.jsonable import job_json, verdict_json
+from guardui.cli_base import Json, app, command, open_home
+from guardui.jsonable import job_json
 from pipelines.jobs import queue
-from pipelines.jobs.supervisor import reconcile
-from pipelines.schema import GuardUIError, InputError, NotFoundError
+from pipelines.schema import InputError, NotFoundError
 from pipelines.settings import get_settings
+
+__all__ = ["app", "cli_models", "cli_study", "main"]
 
 EXIT_CODES = {"succeeded": 0, "stopped": 3, "interrupted": 130}
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Train, inspect, rate and serve reasoning guard models.",
-)
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Preset = Annotated[str | None, typer.Option(help="Start from this preset of the stage.")]
 Config = Annotated[Path | None, typer.Option(help="YAML or JSON file with config fields.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, as often as needed.")]
-
-
-def command(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Registers a command whose errors are one message on standard error and exit code 2."""
-
-    @wraps(function)
-    def call(**arguments: Any) -> None:
-        try:
-            function(**arguments)
-        except GuardUIError as error:
-            show.print_error(error, bool(arguments.get("as_json")))
-            raise typer.Exit(2) from None
-
-    return app.command(function.__name__.replace("_", "-").strip("-"))(call)
-
-
-def open_home() -> Database:
-    """The database of the home, with whatever ended meanwhile noted."""
-    database = open_database(get_settings().database_url)
-    reconcile(database)
-    return database
 
 
 def read_values(config: Path | None, assignments: list[str] | None) -> dict[str, Any]:
@@ -97,27 +69,6 @@ def serve(
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     serve_page(get_settings(), host, port)
-
-
-@command
-def fetch(
-    base: Annotated[str, typer.Argument(help="Base model to fetch.")] = "smollm2-135m-instruct",
-    as_json: Json = False,
-) -> None:
-    """Fetch a base model into the model cache."""
-    from pipelines.base_models import resolve_base
-
-    with show.quiet_libraries(), show.job_progress(as_json) as report:
-
-        def told(what: str, share: float) -> None:
-            report("activity", {"text": what})
-            report("progress", {"step": round(share * 100), "total": 100})
-
-        found = resolve_base(base, progress=told)
-    if as_json:
-        show.print_json({"name": found.name, "path": str(found.path), "hub_id": found.hub_id})
-    else:
-        show.out.print(f"{found.name} is in {found.path}")
 
 
 @command
@@ -230,67 +181,6 @@ def stop(job_id: int, as_json: Json = False) -> None:
 def resume(job_id: int, as_json: Json = False) -> None:
     """Queue a stopped, interrupted or failed job again; it goes on from its last checkpoint."""
     tell(job_id, queue.resume(open_home(), job_id), as_json)
-
-
-@command
-def classify(
-    prompt: Annotated[str, typer.Option(help="The user's request.")],
-    response: Annotated[str | None, typer.Option(help="The assistant's response.")] = None,
-    adapter: Annotated[
-        str | None, typer.Option(help="artifact:ID, job:ID, a folder, a Hub id, or a base model.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Moderate one conversation. Without --adapter, the newest adapter does it."""
-    from pipelines.base_models import DEMO_BASE
-    from pipelines.classify import open_moderator
-    from pipelines.jobs.queue import resolve_reference
-
-    database = open_home()
-    if adapter is None:
-        with database.read() as session:
-            made = job_rows.artifacts(session, kind="adapter")
-        adapter = f"artifact:{made[0].id}" if made else DEMO_BASE
-    if not prompt.strip():
-        raise InputError("prompt: it is empty; give the request to moderate")
-    ref = resolve_reference(database, "adapter", adapter)
-    with show.quiet_libraries(), show.job_progress(as_json) as report:
-        report("activity", {"text": f"loading {adapter}"})
-        moderator = open_moderator(ref, get_settings())
-        for progress in moderator.stream(prompt, response):
-            report("activity", {"text": f"{progress.tokens} tokens"})
-    assert progress.verdict is not None
-    answer = verdict_json(progress.verdict) | {
-        "adapter": adapter,
-        "seconds": round(progress.seconds, 3),
-    }
-    if as_json:
-        show.print_json(answer)
-    else:
-        show.out.print(answer["reasoning"] or answer["raw"], markup=False)
-        show.print_verdict(answer)
-
-
-@command
-def push(
-    adapter: str,
-    repo: Annotated[str, typer.Option(help="Hub repository, OWNER/NAME.")],
-    public: Annotated[bool, typer.Option(help="Make a new repository public.")] = False,
-    dry_run: Annotated[
-        Path | None, typer.Option(help="Write the files into this folder instead.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Push an adapter with its card and template to the Hub, private unless told otherwise."""
-    from pipelines import hub
-
-    folder = Path(queue.resolve_reference(open_home(), "adapter", adapter))
-    pushed = hub.push(folder, repo, private=not public, dry_run=dry_run)
-    if as_json:
-        show.print_json({"repo": pushed.repo, "files": pushed.files, "url": pushed.url})
-        return
-    where = pushed.url or dry_run
-    show.out.print(f"{len(pushed.files)} files: {where}", *pushed.files, sep="\n  ", markup=False)
 
 
 def read_job(database: Database, job_id: int) -> dict[str, Any]:

@@ -52,6 +52,7 @@ def view(database: Database, settings: Settings, selection: Selection) -> dict[s
         place = [one.id for one in jobs.queue(session)]
     parts: dict[str, Any] = {
         "picked": chosen,
+        "body": job is not None,
         "table": render_jobs.jobs_table(listed, chosen, moment),
         **_buttons(job, place),
     }
@@ -73,7 +74,7 @@ def view(database: Database, settings: Settings, selection: Selection) -> dict[s
     ]
     compare = selection.compare if selection.compare in [value for _, value in rivals] else 0
     return parts | {
-        "headline": render_job.headline(job, latest(events), moment),
+        "headline": render_job.headline(job, events, moment),
         "metric": (tuple((name.replace("_", " "), name) for name in names), metric),
         "compare": ((("nothing", 0), *rivals), compare),
         "chart": chart(job, events, metric, other if compare else None, other_events),
@@ -94,18 +95,6 @@ def chart(
         return empty("No curve", hint)
     second = render_job.series(other, others, metric) if other else None
     return line_chart(metric.replace("_", " "), render_job.series(job, events, metric), second)
-
-
-def latest(events: list[Event]) -> Mapping[str, float]:
-    """The newest value of each metric."""
-    found: dict[str, float] = {}
-    for event in events:
-        found |= {
-            name: float(value)
-            for name, value in event.data.items()
-            if isinstance(value, int | float)
-        }
-    return found
 
 
 def log_end(path: Path) -> str:

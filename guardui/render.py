@@ -63,9 +63,9 @@ def size(count: int) -> str:
 def header(device: str, running: str | None, role: str) -> str:
     """The line over all tabs: name, device, the job that runs, role, and the theme switch."""
     job = (
-        f'<span class="gu-pill run" role="status">● {esc(running)}</span>'
+        f'<span class="gu-pill run">● {esc(running)}</span>'
         if running
-        else '<span class="gu-pill idle" role="status">idle</span>'
+        else '<span class="gu-pill idle">idle</span>'
     )
     return page(
         '<div class="gu-head"><h1 class="logo">GuardUI</h1>'

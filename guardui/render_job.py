@@ -17,11 +17,11 @@ from guardui.render_jobs import FAILURE_WORDS, job_name, state_word, timing
 FIRST_METRICS = ("loss", "hard_samples", "tokens_per_second")
 
 
-def headline(job: Job, latest: Mapping[str, float], now: datetime) -> str:
+def headline(job: Job, events: Sequence[Event], now: datetime) -> str:
     """One job's title, state and newest numbers; under it why it failed or waits."""
-    time = timing(job, now)
+    time, newest = timing(job, now, events), latest(events)
     words = [f"step {job.step:,} of {job.total_steps:,}"] if job.total_steps else []
-    words += [_said(name, latest[name]) for name in FIRST_METRICS if name in latest]
+    words += [_said(name, newest[name]) for name in FIRST_METRICS if name in newest]
     if job.activity and job.state in ACTIVE:
         words.append(job.activity)
     if time.left is not None:
@@ -122,6 +122,18 @@ def log_tail(text: str) -> str:
         '<div class="gu-tail" tabindex="0" role="region" aria-label="log">'
         f'<pre class="gu-log">{esc(text)}</pre></div>'
     )
+
+
+def latest(events: Sequence[Event]) -> Mapping[str, float]:
+    """The newest value of each metric."""
+    found: dict[str, float] = {}
+    for event in events:
+        found |= {
+            name: float(value)
+            for name, value in event.data.items()
+            if isinstance(value, int | float)
+        }
+    return found
 
 
 def metric_names(events: Sequence[Event]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from db.models import ACTIVE, Job
+from db.models import ACTIVE, Event, Job
 from guardui.render import (
     duration,
     empty,
@@ -46,16 +46,30 @@ class Timing:
     left: float | None
 
 
-def timing(job: Job, now: datetime) -> Timing:
-    """Elapsed and remaining time, the latter by the pace so far."""
+def timing(job: Job, now: datetime, events: Sequence[Event] = ()) -> Timing:
+    """Elapsed and remaining time, the latter by the pace so far.
+
+    The pace of a resumed job is known from its metric events only: where it went on from is not
+    kept.
+    """
     if job.started_at is None:
         return Timing(0.0, None, None)
     elapsed = max(0.0, ((job.finished_at or now) - job.started_at).total_seconds())
-    share = job.step / job.total_steps if job.total_steps else 0.0
+    share = min(1.0, job.step / job.total_steps) if job.total_steps else 0.0
     if job.state == "succeeded":
         return Timing(1.0, elapsed, None)
-    moving = job.state == "running" and 0 < share < 1
-    return Timing(min(share, 1.0), elapsed, elapsed * (1 - share) / share if moving else None)
+    if job.state != "running" or not 0 < share < 1:
+        return Timing(share, elapsed, None)
+    step_seconds = pace(job, events) or (elapsed / job.step if job.attempt <= 1 else None)
+    left = step_seconds * (job.total_steps - job.step) if step_seconds is not None else None
+    return Timing(share, elapsed, left)
+
+
+def pace(job: Job, events: Sequence[Event], last: int = 20) -> float | None:
+    """Seconds a step, over the last metric events of this attempt; None with fewer than two."""
+    ours = [event for event in events[-last:] if job.started_at and event.at >= job.started_at]
+    steps = (ours[-1].step or 0) - (ours[0].step or 0) if ours else 0
+    return (ours[-1].at - ours[0].at).total_seconds() / steps if steps > 0 else None
 
 
 def stage_title(name: str) -> str:

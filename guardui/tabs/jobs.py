@@ -66,10 +66,16 @@ def build(
     for part in ("table", "about"):
         ui[part].click(pick, inputs, [*outputs, ask], **QUIET)
     gr.on([timer.tick, ui["metric"].input, ui["compare"].input], refresh, inputs, outputs, **QUIET)
+
+    def jump(job: int | None, *rest: Any) -> dict[Any, Any]:
+        # A tab that is chosen from here, not by a click, tells nobody: the timer is set too.
+        shown = {tabs: gr.Tabs(selected="jobs"), timer: gr.Timer(active=True)}
+        return refresh(job, *rest) | shown
+
     launched.change(
-        lambda job, *rest: refresh(job, *rest) | {tabs: gr.Tabs(selected="jobs")},
+        jump,
         [launched, *inputs[1:]],
-        [*outputs, tabs],
+        [*outputs, tabs, timer],
         **QUIET,
     )
     _wire_actions(database, ui, (ask, yes, no), refresh, inputs, outputs)
@@ -98,6 +104,13 @@ def _detail() -> tuple[dict[str, Any], tuple[gr.Row, gr.Button, gr.Button]]:
                 elem_id=f"job-{name}",
             )
     question = _question()
+    with gr.Column(visible=False) as ui["body"]:
+        ui |= _curve_and_records()
+    return ui, question
+
+
+def _curve_and_records() -> dict[str, Any]:
+    ui: dict[str, Any] = {}
     with gr.Row(elem_classes="gu-fields"):
         ui["metric"] = gr.Dropdown([], label="Curve", min_width=150, elem_id="job-metric")
         ui["compare"] = gr.Dropdown(
@@ -117,7 +130,7 @@ def _detail() -> tuple[dict[str, Any], tuple[gr.Row, gr.Button, gr.Button]]:
             ui["artifacts"] = html(elem_id="job-artifacts")
         with gr.Tab("About"):
             ui["about"] = html(js_on_load=PICK_ROW, elem_id="job-about")
-    return ui, question
+    return ui
 
 
 def _question() -> tuple[gr.Row, gr.Button, gr.Button]:
@@ -175,4 +188,6 @@ def as_update(name: str, part: Any) -> Any:
     if name in LISTS:
         choices, value = part
         return gr.Dropdown(choices=list(choices), value=value)
+    if name == "body":
+        return gr.Column(visible=part)
     return gr.Button(visible=part) if name in BUTTONS else part

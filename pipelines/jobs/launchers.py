@@ -27,6 +27,8 @@ WORKER_ENV = {
     "TQDM_DISABLE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "warning",
+    # Deprecations are for whoever writes code against a library, not for whoever trains.
+    "PYTHONWARNINGS": "ignore::FutureWarning",
 }
 
 

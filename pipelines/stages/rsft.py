@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipelines import base_models
+from pipelines import base_models, memory
 from pipelines.datasets import Dataset, read_dataset
 from pipelines.schema import InputError
 from pipelines.stages.base import AdapterRef, DatasetRef, Stage, StageContext
@@ -89,10 +89,37 @@ def check(config: RsftConfig) -> list[str]:
         base_models.check_same_base(base_models.read_adapter(config.adapter), config.base_model)
     dataset = load(config)
     remarks = [f"{len(dataset.examples):,} rows of {dataset.name}", *dataset.remarks]
+    if needed := memory_needed(config, dataset):
+        remarks.append(memory.remark(needed, config.device))
     bare = sum(example.reasoning is None for example in dataset.examples)
     if bare:
         remarks.append(f"{bare:,} rows carry no reasoning and train the answers alone")
     return remarks
+
+
+def memory_needed(config: RsftConfig, dataset: Dataset) -> int | None:
+    """Estimated peak bytes; None where the base model isn't on this machine yet."""
+    folder = base_models.cached_base(config.base_model)
+    if folder is None:
+        return None
+    size = memory.model_size(folder)
+    longest = max(
+        len(e.prompt) + len(e.response or "") + len(e.reasoning or "") for e in dataset.examples
+    )
+    # A token has about 3.5 characters; the instruction takes some 150 tokens.
+    length = min(round(longest / 3.5) + 150, config.max_length or MAX_LENGTH)
+    full = config.method == "full"
+    stored = "float32" if full or config.quantization == "none" else config.quantization
+    return memory.training_bytes(
+        size,
+        trained=size.parameters
+        if full
+        else memory.lora_parameters(size, config.lora_r, len(config.lora_targets)),
+        stored=stored,
+        rows=config.batch_size,
+        length=length,
+        checkpointing=config.gradient_checkpointing,
+    )
 
 
 def load(config: RsftConfig) -> Dataset:

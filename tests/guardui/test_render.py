@@ -182,7 +182,7 @@ def test_foreign_text_is_inert_everywhere() -> None:
         render.hidden(NASTY, "request"),
         render.trace([(NASTY, [NASTY])]),
         render_jobs.jobs_table([nasty], None, now()),
-        render_job.headline(nasty, {}, now()),
+        render_job.headline(nasty, [], now()),
         render_job.config_blocks(nasty),
         render_job.log_tail(NASTY),
         render_job.artifacts_table([artifact]),
@@ -220,6 +220,19 @@ def test_time_left_follows_the_pace_so_far() -> None:
     assert render_jobs.running_line(running, moment) == "R-SFT #7 50% · 6 min left"
 
 
+def test_a_resumed_job_goes_by_the_pace_of_its_events() -> None:
+    moment = now()
+    resumed = job(attempt=2, started_at=moment - timedelta(seconds=30), step=110, total_steps=200)
+    assert render_jobs.timing(resumed, moment).left is None
+    events = [
+        Event(step=step, at=moment - timedelta(seconds=20 - 2 * (step - 100)), data={"loss": 1})
+        for step in (100, 105, 110)
+    ]
+    assert render_jobs.timing(resumed, moment, events).left == pytest.approx(180)
+    before = [Event(step=90, at=moment - timedelta(hours=3), data={})]
+    assert render_jobs.pace(resumed, before + events) == pytest.approx(2)
+
+
 def test_a_job_that_waits_has_no_times() -> None:
     assert render_jobs.timing(job(state="queued"), now()) == render_jobs.Timing(0.0, None, None)
     assert render_jobs.running_line(None, now()) is None
@@ -237,7 +250,7 @@ def test_each_state_has_word_sign_and_colour(state: str) -> None:
 def test_a_failure_is_named_with_advice_and_its_traceback_closed() -> None:
     failure = {"code": "out_of_memory", "message": "needed 31 GB of 24", "advice": "Try 4-bit."}
     failed = job(state="failed", failure=failure | {"traceback": "Traceback: line 1"})
-    html = render_job.headline(failed, {}, now())
+    html = render_job.headline(failed, [], now())
     assert "out of memory" in html
     assert "Try 4-bit." in html
     assert html.index("<details>") < html.index("Traceback: line 1")

@@ -1,0 +1,97 @@
+"""`guardui fetch`, `classify` and `push`: what is done with models and adapters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from db import jobs as job_rows
+from guardui import cli_output as show
+from guardui.cli_base import Json, command, open_home
+from guardui.jsonable import verdict_json
+from pipelines.jobs.queue import resolve_reference
+from pipelines.schema import InputError
+from pipelines.settings import get_settings
+
+
+@command
+def fetch(
+    base: Annotated[str, typer.Argument(help="Base model to fetch.")] = "smollm2-135m-instruct",
+    as_json: Json = False,
+) -> None:
+    """Fetch a base model into the model cache."""
+    from pipelines.base_models import resolve_base
+
+    with show.quiet_libraries(), show.job_progress(as_json) as report:
+
+        def told(what: str, share: float) -> None:
+            report("activity", {"text": what})
+            report("progress", {"step": round(share * 100), "total": 100})
+
+        found = resolve_base(base, progress=told)
+    if as_json:
+        show.print_json({"name": found.name, "path": str(found.path), "hub_id": found.hub_id})
+    else:
+        show.out.print(f"{found.name} is in {found.path}")
+
+
+@command
+def classify(
+    prompt: Annotated[str, typer.Option(help="The user's request.")],
+    response: Annotated[str | None, typer.Option(help="The assistant's response.")] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="artifact:ID, job:ID, a folder, a Hub id, or a base model.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Moderate one conversation. Without --adapter, the newest adapter does it."""
+    from pipelines.base_models import DEMO_BASE
+    from pipelines.classify import open_moderator
+
+    database = open_home()
+    if adapter is None:
+        with database.read() as session:
+            made = job_rows.artifacts(session, kind="adapter")
+        adapter = f"artifact:{made[0].id}" if made else DEMO_BASE
+    if not prompt.strip():
+        raise InputError("prompt: it is empty; give the request to moderate")
+    ref = resolve_reference(database, "adapter", adapter)
+    with show.quiet_libraries(), show.job_progress(as_json) as report:
+        report("activity", {"text": f"loading {adapter}"})
+        moderator = open_moderator(ref, get_settings())
+        for progress in moderator.stream(prompt, response):
+            report("activity", {"text": f"{progress.tokens} tokens"})
+    assert progress.verdict is not None
+    answer = verdict_json(progress.verdict) | {
+        "adapter": adapter,
+        "seconds": round(progress.seconds, 3),
+    }
+    if as_json:
+        show.print_json(answer)
+    else:
+        show.out.print(answer["reasoning"] or answer["raw"], markup=False)
+        show.print_verdict(answer)
+
+
+@command
+def push(
+    adapter: str,
+    repo: Annotated[str, typer.Option(help="Hub repository, OWNER/NAME.")],
+    public: Annotated[bool, typer.Option(help="Make a new repository public.")] = False,
+    dry_run: Annotated[
+        Path | None, typer.Option(help="Write the files into this folder instead.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Push an adapter with its card and template to the Hub, private unless told otherwise."""
+    from pipelines import hub
+
+    folder = Path(resolve_reference(open_home(), "adapter", adapter))
+    pushed = hub.push(folder, repo, private=not public, dry_run=dry_run)
+    if as_json:
+        show.print_json({"repo": pushed.repo, "files": pushed.files, "url": pushed.url})
+        return
+    where = pushed.url or dry_run
+    show.out.print(f"{len(pushed.files)} files: {where}", *pushed.files, sep="\n  ", markup=False)
