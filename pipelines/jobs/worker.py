@@ -210,6 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in WORKER_ENV.items():
         os.environ.setdefault(name, value)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
+    logging.getLogger("accelerate").setLevel(logging.WARNING)
     if len(words) != 1 or not words[0].isdigit():
         logger.error("usage: python -m pipelines.jobs.worker JOB (a job's number)")
         return 2

@@ -1,0 +1,129 @@
+"""The live moderator: what it says while it loads and writes, and that it stops when left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from db.session import Database, open_database
+from guardui import live
+from guardui.live import Live
+from guardui.tabs.classify import moderate, reasoning_card
+from pipelines.base_models import DEMO_BASE
+from pipelines.classify import Progress
+from pipelines.schema import GuardTask, ModelError, Verdict
+from pipelines.settings import Settings
+
+TRACE = "# Task 1\n## Reasoning Step 1: Look.\nIt is harmless."
+VERDICT = Verdict({GuardTask.PROMPT_HARMFULNESS: "unharmful"}, TRACE, TRACE)
+
+
+class Writer:
+    """Stands for a loaded moderator; writes until it is told to stop."""
+
+    def __init__(self, pieces: int) -> None:
+        self.pieces, self.written, self.closed = pieces, 0, False
+
+    def stream(
+        self, prompt: str, response: str | None, *, should_stop: Callable[[], bool]
+    ) -> Iterator[Progress]:
+        try:
+            while self.written < self.pieces and not should_stop():
+                self.written += 1
+                time.sleep(0.02)
+                yield Progress(TRACE[: self.written], None, self.written, 0.02 * self.written)
+            yield Progress(TRACE, VERDICT, self.written, 0.5)
+        finally:
+            self.closed = True
+
+
+@pytest.fixture
+def database(home: Settings) -> Iterator[Database]:
+    database = open_database(home.database_url)
+    yield database
+    database.dispose()
+
+
+def loading(monkeypatch: pytest.MonkeyPatch, result: Any, seconds: float = 0.5) -> list[str]:
+    """Makes opening a moderator take so long and give this; returns what was opened."""
+    opened: list[str] = []
+
+    def open_it(ref: str, _settings: Settings, *, device: str, progress: Any) -> Any:
+        opened.append(f"{ref} on {device}")
+        progress("loading the model", 0.5)
+        time.sleep(seconds)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    monkeypatch.setattr(live, "open_moderator", open_it)
+    monkeypatch.setattr(live, "detect_device", lambda: "cpu")
+    return opened
+
+
+def test_loading_is_said_then_the_text_then_the_verdict(
+    database: Database, home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = loading(monkeypatch, Writer(20))
+    said = list(Live(database, home).stream("hello", None, DEMO_BASE))
+    assert said[0].activity == "loading the model, 50%"
+    assert said[-1].verdict == VERDICT
+    texts = [progress.text for progress in said if progress.text and progress.verdict is None]
+    assert 1 < len(texts) < 20, "redrawn at most ten times a second"
+    assert opened == [f"{DEMO_BASE} on cpu"]
+
+
+def test_a_moderator_is_loaded_once(
+    database: Database, home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = loading(monkeypatch, Writer(1), seconds=0)
+    shared = Live(database, home)
+    for _ in range(2):
+        assert list(shared.stream("hello", None, DEMO_BASE))[-1].verdict == VERDICT
+    assert len(opened) == 1
+
+
+def test_a_model_that_cannot_be_loaded_says_why_and_frees_the_next(
+    database: Database, home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loading(monkeypatch, ModelError("adapter=x: no safetensors"), seconds=0)
+    shared = Live(database, home)
+    with pytest.raises(ModelError, match="no safetensors"):
+        list(shared.stream("hello", None, DEMO_BASE))
+    loading(monkeypatch, Writer(1), seconds=0)
+    assert list(shared.stream("hello", None, DEMO_BASE))[-1].verdict == VERDICT
+
+
+def test_a_closed_tab_stops_the_writing(
+    database: Database, home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(10_000)
+    loading(monkeypatch, writer, seconds=0)
+    shared = Live(database, home)
+    page = moderate(shared, "hello", None, DEMO_BASE)
+    while writer.written == 0:
+        next(page)
+    page.close()  # what Gradio does when the visitor has gone
+    assert writer.closed
+    assert writer.written < 100
+    loading(monkeypatch, Writer(1), seconds=0)
+    assert list(shared.stream("hello", None, DEMO_BASE)), "the next visitor gets a turn"
+
+
+def test_what_is_being_done_is_shown_until_there_is_text() -> None:
+    assert "loading the model" in reasoning_card(Progress(activity="loading the model"))
+    writing = reasoning_card(Progress(TRACE, None, 12, 3.0))
+    assert "gu-writing" in writing
+    assert "12 tokens, 3.0 s" in writing
+    assert "gu-writing" not in reasoning_card(Progress(TRACE, VERDICT, 12, 3.0))
+
+
+def test_an_unread_answer_is_shown_escaped_and_closed() -> None:
+    verdict = Verdict({}, "", "", error="no answers block")
+    card = reasoning_card(Progress("<img src=x>", verdict, 3, 1.0))
+    assert "no answers block" in card
+    assert "Fail-closed" in card
+    assert "&lt;img src=x&gt;" in card[card.index("<details") :]
