@@ -35,6 +35,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.test
+	@$(BIN)/guardui fetch
 	@for script in tests/bench/*.py; do \
 		[ -f "$$script" ] || continue; \
 		echo "== $$script"; PYTHONPATH=. $(BIN)/python "$$script" || exit 1; \

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 
-from guardui.serve import serve
+from guardui.serve import log_to_terminal, serve
 from pipelines.schema import GuardUIError
 from pipelines.settings import get_settings
 
 
 def main() -> int:
     """Serves until interrupted; 2 where what was given can't work."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    for noisy in ("alembic", "httpx"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    log_to_terminal()
     try:
         serve(get_settings())
     except GuardUIError as error:

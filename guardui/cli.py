@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 the job failed, 2 wrong input, 3 the job was stopped, 130 
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import time
 from pathlib import Path
@@ -65,9 +64,10 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
     """Serve the page, as `python app.py` does."""
+    from guardui.serve import log_to_terminal
     from guardui.serve import serve as serve_page
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_terminal()
     serve_page(get_settings(), host, port)
 
 

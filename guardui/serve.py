@@ -12,6 +12,13 @@ from pipelines.settings import Settings
 logger = logging.getLogger(__name__)
 
 
+def log_to_terminal() -> None:
+    """What the app says of itself, without the chatter of what it is made of."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for noisy in ("alembic", "httpx", "httpx2"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
 def serve(settings: Settings, host: str | None = None, port: int | None = None) -> None:
     """Opens the database, looks after the jobs, and answers until interrupted.
 

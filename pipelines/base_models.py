@@ -210,6 +210,7 @@ def load_model(
     `int8`. Raises ModelError where the weights can't be read.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     options: dict[str, Any] = {"dtype": getattr(torch, dtype), "device_map": {"": device}}
@@ -226,7 +227,7 @@ def load_model(
         model = AutoModelForCausalLM.from_pretrained(
             folder, use_safetensors=True, trust_remote_code=False, **options
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ModelError(f"model={folder}: can't be loaded ({error})") from error
     return model
 
@@ -247,6 +248,7 @@ def load_adapter(
     if adapter.full:
         return load_model(adapter.path, device=device, dtype=dtype, quantization=quantization)
     from peft import PeftModel
+    from safetensors import SafetensorError
 
     if not adapter.base_model:
         raise ModelError(f"adapter={adapter.path}: it doesn't say which base model it is for")
@@ -258,7 +260,7 @@ def load_adapter(
         model = prepare_model_for_kbit_training(model)
     try:
         return PeftModel.from_pretrained(model, adapter.path, is_trainable=trainable)
-    except (RuntimeError, ValueError, KeyError) as error:
+    except (RuntimeError, ValueError, KeyError, SafetensorError) as error:
         raise ModelError(
             f"adapter={adapter.path}: does not fit the base model {adapter.base_model}: {error}"
         ) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OURS = ("app", "guardui", "pipelines", "db")
+OURS = ("app.py", "guardui", "pipelines", "db")
 HEAVY = ("torch", "transformers", "trl", "peft", "datasets")
 # Subclasses of a TRL trainer can only be written where TRL is; the stage imports it when it runs.
 TRAINER = "pipelines.hsdpo_trainer"
@@ -90,8 +90,9 @@ def test_nothing_imports_the_door() -> None:
 
 
 def test_the_command_line_is_no_library() -> None:
-    others = [file for file in sources("guardui") if file.name != "cli.py"]
-    assert offences(others, "guardui.cli") == []
+    others = [file for file in sources("guardui") if not file.name.startswith("cli")]
+    parts = [f"guardui.{file.stem}" for file in (ROOT / "guardui").glob("cli*.py")]
+    assert offences(others, *parts) == []
 
 
 def test_a_stage_is_found_without_a_list() -> None:
@@ -161,9 +162,12 @@ def test_spaces_is_no_package() -> None:
 def calls(name: str) -> Iterator[tuple[Path, ast.Call]]:
     for file in sources(*OURS):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                if node.func.id == name:
-                    yield file, node
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id == name
+            ):
+                yield file, node
 
 
 def test_nothing_probes_for_attributes() -> None:
@@ -177,4 +181,4 @@ def test_nothing_probes_for_attributes() -> None:
 
 def test_only_the_command_line_prints() -> None:
     printing = {str(file.relative_to(ROOT)) for file, _ in calls("print")}
-    assert printing <= {"guardui/cli.py"}
+    assert [name for name in printing if not name.startswith("guardui/cli")] == []

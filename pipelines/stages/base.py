@@ -21,6 +21,9 @@ def reference(kind: str) -> Any:
     return Field(json_schema_extra={"reference": kind})
 
 
+ESSENTIAL: dict[str, Any] = {"essential": True}
+"""Marks a config field that people see at once; the others stand under Advanced."""
+
 AdapterRef = Annotated[str, reference("adapter")]
 DatasetRef = Annotated[str, reference("dataset")]
 PairSetRef = Annotated[str, reference("pair_set")]

@@ -17,9 +17,8 @@ from pipelines import base_models
 from pipelines.demo_base import sha256
 from pipelines.hard_samples import spread
 from pipelines.schema import DataError, GuardExample, InputError, NotFoundError
-from pipelines.stages.base import AdapterRef, PairSetRef, Stage, StageContext
+from pipelines.stages.base import ESSENTIAL, AdapterRef, PairSetRef, Stage, StageContext
 from pipelines.stages.training import (
-    ESSENTIAL,
     MAX_LENGTH,
     TrainingConfig,
     fetch_progress,

@@ -15,37 +15,25 @@ from pydantic import Field
 
 from pipelines import base_models
 from pipelines.classify import Moderator, classify, open_moderator, with_tokens
-from pipelines.datasets import Dataset, read_dataset
+from pipelines.datasets import Dataset
 from pipelines.engines.base import Sampling
 from pipelines.hard_samples import find_hard_sample, weigh
 from pipelines.schema import GuardExample, HardSample, InputError, StopRequested, Verdict
 from pipelines.settings import get_settings
-from pipelines.stages.base import AdapterRef, DatasetRef, Stage, StageConfig, StageContext
-from pipelines.stages.training import ESSENTIAL, fetch_progress, pick_device
+from pipelines.stages.base import ESSENTIAL, AdapterRef, Stage, StageContext
+from pipelines.stages.data import DataConfig, load
+from pipelines.stages.training import fetch_progress, pick_device
 
 logger = logging.getLogger(__name__)
 
 
-class MineConfig(StageConfig):
+class MineConfig(DataConfig):
     """Find the conversations on which a moderator is sometimes right and sometimes wrong."""
 
     adapter: AdapterRef = Field(
         "",
         description="The moderator to mine with: artifact:ID, job:ID, a folder or a Hub id.",
         json_schema_extra=ESSENTIAL | {"reference": "adapter"},
-    )
-    dataset: DatasetRef = Field(
-        "starter",
-        min_length=1,
-        description="The rows that the moderator was trained on.",
-        json_schema_extra=ESSENTIAL | {"reference": "dataset"},
-    )
-    split: str = Field("", description="Split of a Hub dataset; empty means all of them.")
-    max_rows: int = Field(
-        0,
-        ge=0,
-        description="Take a balanced sample of so many rows; 0 means all.",
-        json_schema_extra=ESSENTIAL,
     )
     k: int = Field(
         4,
@@ -71,17 +59,13 @@ def check(config: MineConfig) -> list[str]:
         raise InputError("adapter: a value is needed (artifact:ID, job:ID, a folder or a Hub id)")
     if not config.adapter.startswith(("job:", "artifact:")):
         base_models.read_adapter(config.adapter)
-    dataset = load(config)
+    dataset = load_gold(config)
     return [f"{len(dataset.examples):,} rows, {len(dataset.examples) * config.k:,} answers"]
 
 
-def load(config: MineConfig) -> Dataset:
-    dataset = read_dataset(
-        config.dataset,
-        max_rows=config.max_rows or None,
-        seed=config.seed,
-        split=config.split or None,
-    )
+def load_gold(config: MineConfig) -> Dataset:
+    """The rows to mine. Raises InputError where none has a gold label."""
+    dataset = load(config, config.seed)
     if not any(example.gold for example in dataset.examples):
         raise InputError(f"dataset={config.dataset}: no row has a gold label to mine against")
     return dataset
@@ -91,7 +75,7 @@ def run(config: MineConfig, context: StageContext) -> None:
     """Generates, finds the hard samples, and hands over a pair set."""
     device = pick_device(config.device)
     context.activity("reading the data")
-    examples = once_each(load(config).examples)
+    examples = once_each(load_gold(config).examples)
     moderator = open_moderator(
         config.adapter, get_settings(), device=device, progress=fetch_progress(context)
     )

@@ -10,11 +10,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipelines import base_models, memory
-from pipelines.datasets import Dataset, read_dataset
+from pipelines.datasets import Dataset
 from pipelines.schema import InputError
-from pipelines.stages.base import AdapterRef, DatasetRef, Stage, StageContext
+from pipelines.stages.base import ESSENTIAL, AdapterRef, Stage, StageContext
+from pipelines.stages.data import DataConfig, load
 from pipelines.stages.training import (
-    ESSENTIAL,
     MAX_LENGTH,
     TrainingConfig,
     fetch_progress,
@@ -29,26 +29,13 @@ from pipelines.stages.training import (
 from pipelines.template import GuardTemplate
 
 
-class RsftConfig(TrainingConfig):
+class RsftConfig(TrainingConfig, DataConfig):
     """Train a moderator on rows with reasoning."""
 
     base_model: str = Field(
         base_models.DEMO_BASE,
         min_length=1,
         description="The demo base, a Hub id, or a folder with config.json and safetensors.",
-        json_schema_extra=ESSENTIAL,
-    )
-    dataset: DatasetRef = Field(
-        "starter",
-        min_length=1,
-        description="starter, a JSON, JSONL, Parquet or CSV file, a folder, or a Hub dataset.",
-        json_schema_extra=ESSENTIAL | {"reference": "dataset"},
-    )
-    split: str = Field("", description="Split of a Hub dataset; empty means all of them.")
-    max_rows: int = Field(
-        0,
-        ge=0,
-        description="Take a balanced sample of so many rows; 0 means all.",
         json_schema_extra=ESSENTIAL,
     )
     adapter: AdapterRef = Field(
@@ -87,7 +74,7 @@ def check(config: RsftConfig) -> list[str]:
     base_models.check_base(config.base_model)
     if config.adapter and not config.adapter.startswith(("job:", "artifact:")):
         base_models.check_same_base(base_models.read_adapter(config.adapter), config.base_model)
-    dataset = load(config)
+    dataset = load(config, config.seed)
     remarks = [f"{len(dataset.examples):,} rows of {dataset.name}", *dataset.remarks]
     if needed := memory_needed(config, dataset):
         remarks.append(memory.remark(needed, config.device))
@@ -122,15 +109,6 @@ def memory_needed(config: RsftConfig, dataset: Dataset) -> int | None:
     )
 
 
-def load(config: RsftConfig) -> Dataset:
-    return read_dataset(
-        config.dataset,
-        max_rows=config.max_rows or None,
-        seed=config.seed,
-        split=config.split or None,
-    )
-
-
 def tokenize(dataset: Dataset, template: GuardTemplate, tokenizer: Any) -> list[dict[str, Any]]:
     """Rows with `input_ids` (T,) and `completion_mask` (T,), 1 where the loss counts."""
     rows = []
@@ -150,7 +128,7 @@ def run(config: RsftConfig, context: StageContext) -> None:
 
     device = pick_device(config.device)
     context.activity("reading the data")
-    dataset = load(config)
+    dataset = load(config, config.seed)
     base = base_models.resolve_base(config.base_model, progress=fetch_progress(context))
     tokenizer = base_models.load_tokenizer(base.path)
     wrapping: Any = "chat" if tokenizer.chat_template else "plain"

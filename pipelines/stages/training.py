@@ -17,13 +17,12 @@ from pydantic import Field
 
 from pipelines.base_models import fast_bf16
 from pipelines.schema import DivergedError, InputError, StopRequested
-from pipelines.stages.base import StageConfig, StageContext
+from pipelines.stages.base import ESSENTIAL, StageConfig, StageContext
 
 logger = logging.getLogger(__name__)
 
 WHOLE = "COMPLETE"
 MAX_LENGTH = 2048
-ESSENTIAL: dict[str, Any] = {"essential": True}
 
 # Trainer's names on the left, the names that GuardUI records and shows on the right.
 METRIC_NAMES = {
