@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
 
-from pipelines.schema import GuardTask, GuardUIError, Label, Verdict
+from pipelines.schema import ConfigError, DataError, GuardTask, GuardUIError, Label, Verdict
 
 DASH = "\N{EN DASH}"
 """What stands where there is nothing to say."""
@@ -97,7 +97,7 @@ def note(kind: str, title: str, lines: Sequence[str] = (), advice: str | None = 
 
 def fault_note(error: GuardUIError, limit: int = 50) -> str:
     """An error as a note; a config's or dataset's faults one a line."""
-    faults: Sequence[str] = getattr(error, "faults", None) or ()
+    faults = error.faults if isinstance(error, ConfigError | DataError) else []
     if not faults:
         return note("bad", str(error), advice=error.advice)
     title = "1 thing to mend" if len(faults) == 1 else f"{len(faults):,} things to mend"

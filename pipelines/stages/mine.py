@@ -81,9 +81,12 @@ def run(config: MineConfig, context: StageContext) -> None:
     )
     done = context.directory / "generations.jsonl"
     verdicts = read_generations(done, moderator, examples)
-    context.activity("generating")
+    context.progress(len(verdicts), len(examples))
     failures = sum(bool(one.error) for answers in verdicts.values() for one in answers)
     for batch in batches([e for e in examples if e.row_id not in verdicts], config.batch_size):
+        context.activity(
+            f"answering {len(batch)} conversations {config.k} times, {len(verdicts)} are done"
+        )
         sampling = Sampling(
             config.temperature,
             config.top_p,
