@@ -163,8 +163,10 @@ def logs(
         show.print_json({"id": job_id, "state": state, "lines": tail})
         return
     sys.stdout.write("".join(f"{line}\n" for line in tail))
-    while follow and read_job(database, job_id)["state"] not in ENDED:
+    while follow and state not in ENDED:
         time.sleep(0.5)
+        # The state first: what is written until the end is then read after it.
+        state = read_job(database, job_id)["state"]
         grown = path.read_text("utf-8", "replace") if path.is_file() else ""
         sys.stdout.write(grown[len(text) :])
         sys.stdout.flush()

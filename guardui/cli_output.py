@@ -114,7 +114,7 @@ def job_progress(quiet: bool) -> Iterator[Callable[[str, Mapping[str, Any]], Non
         TimeRemainingColumn(),
         TextColumn("{task.fields[numbers]}"),
     )
-    with Progress(*columns, console=err, transient=True) as progress:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         bar = progress.add_task("starting", total=None, numbers="")
 
         def show(kind: str, data: Mapping[str, Any]) -> None:

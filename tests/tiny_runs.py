@@ -1,4 +1,4 @@
-"""What tests run stages with: rows, adapters, pairs, scripted answers, and a context to report to."""
+"""What stage tests run with: rows, adapters, pairs, scripted answers, a context to report to."""
 
 from __future__ import annotations
 

@@ -89,6 +89,9 @@ def read_pairs(ref: str) -> list[dict[str, Any]]:
         except ValueError as error:
             faults.append(f"{path.name}:{number}: not JSON ({error})")
             continue
+        if not isinstance(row, dict):
+            faults.append(f"{path.name}:{number}: not a JSON object")
+            continue
         faults += [
             f"{path.name}:{number}: {name}: {row.get(name)!r} is not a {kind.__name__}"
             for name, kind in PAIR_FIELDS.items()

@@ -176,11 +176,11 @@ def read_generations(
         return {}
     by_id = {example.row_id: example for example in examples}
     found: dict[str, list[Verdict]] = {}
-    for line in path.read_text("utf-8").split("\n"):
-        try:
-            row = json.loads(line)
-        except ValueError:  # the attempt was killed in the middle of this line
-            continue
+    whole, _, torn = path.read_bytes().rpartition(b"\n")
+    if torn:  # the attempt was killed in the middle of this line
+        path.write_bytes(whole + b"\n" if whole else b"")
+    for line in whole.decode("utf-8").split("\n") if whole else ():
+        row = json.loads(line)
         if row["row_id"] in by_id:
             example = by_id[row["row_id"]]
             found[row["row_id"]] = [

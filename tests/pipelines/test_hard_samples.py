@@ -1,5 +1,7 @@
 """The mining rule on cases made by hand, and the weights."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,7 +122,7 @@ def test_weights_lie_in_their_range_and_rise_with_the_difference(differences, ga
     assert len(weights) == len(differences)
     assert all(1 - gamma - 1e-9 <= weight <= 1 + gamma + 1e-9 for weight in weights)
     pairs = sorted(zip(differences, weights, strict=True))
-    assert all(low[1] <= high[1] for low, high in zip(pairs, pairs[1:], strict=False))
+    assert all(low[1] <= high[1] for low, high in itertools.pairwise(pairs))
     if len(set(differences)) > 1:
         assert min(weights) == pytest.approx(1 - gamma)
         assert max(weights) == pytest.approx(1 + gamma)

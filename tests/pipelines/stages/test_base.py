@@ -92,7 +92,9 @@ def test_a_device_that_is_none():
 
 
 def test_an_unknown_preset_names_the_known():
-    with pytest.raises(InputError, match=r"preset=huge: small has no such preset \(it has: usual\)"):
+    with pytest.raises(
+        InputError, match=r"preset=huge: small has no such preset \(it has: usual\)"
+    ):
         build_config(SMALL, "huge", {"needed": "x"})
 
 
@@ -109,7 +111,7 @@ def test_assignments_are_checked_too():
 
 
 def test_an_unknown_stage_names_the_known():
-    with pytest.raises(NotFoundError, match="stage=sft: no such stage .*rsft, mine, hsdpo"):
+    with pytest.raises(NotFoundError, match=r"stage=sft: no such stage .*rsft, mine, hsdpo"):
         get_stage("sft")
 
 
