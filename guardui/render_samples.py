@@ -37,7 +37,8 @@ def _row(row: HardSampleRow, selected: bool) -> str:
         f'<tr data-pick="{row.id}" class="{"on" if selected else ""}"><td>'
         f'<button type="button" class="link" data-pick="{row.id}"{current}>#{row.id}</button>'
         f"<br><small>{esc(row.row_id)}</small></td>"
-        f"<td>{esc(GuardTask(row.task).heading)}</td><td>{esc(row.source) or DASH}</td>"
+        f"<td>{esc(GuardTask(row.task).heading)}</td>"
+        f'<td class="breaks">{esc(row.source) or DASH}</td>'
         f'<td class="num" data-label="right">{row.k_correct} of '
         f"{row.k_correct + row.k_incorrect}</td>"
         f'<td class="num" data-label="weight">{row.weight:.2f}</td></tr>'

@@ -13,6 +13,7 @@ from guardui.access import Role, role_of
 from guardui.live import Live, moderator_choices
 from guardui.render import empty, esc, fault_note, note, page, trace, verdict_cards
 from guardui.tabs.wiring import QUIET, html
+from pipelines.base_models import DEMO_BASE
 from pipelines.classify import Progress
 from pipelines.schema import GuardUIError
 from pipelines.settings import Settings
@@ -54,6 +55,9 @@ def build(database: Database, settings: Settings, live: Live) -> tuple[Refresh, 
     def moderators(current: str | None = None) -> gr.Dropdown:
         choices = moderator_choices(database)
         known = [value for _, value in choices]
+        if current == DEMO_BASE:
+            # It was chosen for want of an adapter; one may have been made meanwhile.
+            current = known[0]
         custom = bool(current) and role_of(settings) is Role.RESEARCHER
         return gr.Dropdown(choices, value=current if custom or current in known else known[0])
 

@@ -35,6 +35,9 @@ def quiet(home, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setitem(launchers.LAUNCHERS, "local", lambda *_words: 2**22 + 1)
+    # The environment quiets the bars of a process that imports transformers after it, as
+    # `guardui` does; here an earlier test may have imported it.
+    monkeypatch.setattr("transformers.utils.logging._tqdm_active", False)
     # A random model never ends an answer by itself.
     monkeypatch.setattr("pipelines.classify.Sampling", lambda **_: Sampling(max_new_tokens=8))
 
