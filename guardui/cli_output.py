@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import warnings
@@ -142,4 +143,6 @@ def quiet_libraries() -> Iterator[None]:
     for name, value in WORKER_ENV.items():
         os.environ.setdefault(name, value)
     warnings.simplefilter("ignore", FutureWarning)
+    # It warns of a 4-bit kernel that is missing, also where nothing is quantised.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     yield
