@@ -31,6 +31,8 @@ def add_job(
     launcher: str = "local",
     parents: Sequence[int] = (),
     command: str = "",
+    group_id: int | None = None,
+    group_key: str = "",
 ) -> Job:
     """A queued job behind all others; it has its id at once."""
     last = session.scalar(select(func.coalesce(func.max(Job.position), 0.0))) or 0.0
@@ -45,6 +47,8 @@ def add_job(
         command=command,
         position=last + 1,
         state="queued",
+        group_id=group_id,
+        group_key=group_key[:60],
     )
     session.add(job)
     session.flush()

@@ -107,8 +107,14 @@ def note_signal(session: Session, job_id: int, name: str) -> None:
     add_event(session, job_id, "log", data={"text": f"sent SIG{name}"})
 
 
-def requeue(session: Session, job_id: int, launcher: str = "local") -> Job | None:
-    """stopped, interrupted or failed -> queued (or blocked), keeping its folder and its place."""
+def requeue(
+    session: Session, job_id: int, launcher: str = "local", device: str | None = None
+) -> Job | None:
+    """stopped, interrupted or failed -> queued (or blocked), keeping its folder and its place.
+
+    `device`: the one to wait for, where it is not that of the attempt before.
+    """
+    again = {"device": device} if device is not None else {}
     ended = update(Job).where(Job.id == job_id, Job.state.in_(RESUMABLE))
     queued = ended.values(
         state="queued",
@@ -123,6 +129,7 @@ def requeue(session: Session, job_id: int, launcher: str = "local") -> Job | Non
         stop_signal=None,
         stop_signal_at=None,
         launcher=launcher,
+        **again,
     ).returning(Job)
     job = session.scalar(queued, execution_options={"populate_existing": True})
     if job is not None:

@@ -1,28 +1,34 @@
-"""The tables: jobs, their events and artifacts, hard samples, and preference studies."""
+"""The tables: jobs, their groups, events and artifacts, and studies.
+
+Those of mining stand in `db/sample_models.py` and are named here too.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, ClassVar
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     CheckConstraint,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     String,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from db.base import Base as Base
+from db.base import now as now
+from db.sample_models import GenerationRow as GenerationRow
+from db.sample_models import HardSampleRow as HardSampleRow
+from db.sample_models import PairSet as PairSet
+from db.sample_models import PairSetVersion as PairSetVersion
+from db.sample_models import SampleChange as SampleChange
 
 WAITING = ("queued", "blocked")
 ACTIVE = ("starting", "running", "stopping")
@@ -30,47 +36,24 @@ ENDED = ("succeeded", "failed", "stopped", "interrupted")
 RESUMABLE = ("stopped", "interrupted", "failed")
 STATES = (*WAITING, *ACTIVE, *ENDED)
 
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time; SQLite would otherwise hand back a naive one."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        return value.astimezone(UTC) if value is not None else None
-
-    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
-
-
-def now() -> datetime:
-    """The present moment, aware, in UTC."""
-    return datetime.now(UTC)
-
-
-class Base(DeclarativeBase):
-    # Named constraints, so that a migration can drop them on every database.
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        datetime: UtcDateTime,
-        dict[str, Any]: JSON(none_as_null=True),
-        list[Any]: JSON(none_as_null=True),
-    }
-
-
 HOLDS_LEASE = text(f"exclusive AND state IN {ACTIVE!r}")
 # An id is never given twice, so that a page which asks for "all after id N" misses nothing and
 # a job never finds the folder of a deleted one.
 FRESH_IDS = {"sqlite_autoincrement": True}
+
+
+class JobGroup(Base):
+    """Jobs that were launched together: a recipe's chain, or a sweep over one config field."""
+
+    __tablename__ = "job_groups"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20))  # recipe or sweep
+    name: Mapped[str] = mapped_column(String(60))  # the recipe's name, or the sweep's
+    title: Mapped[str] = mapped_column(String(200), default="")
+    field: Mapped[str] = mapped_column(String(60), default="")  # the swept field
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    jobs: Mapped[list[Job]] = relationship(back_populates="group", order_by="Job.id")
 
 
 class JobParent(Base):
@@ -128,7 +111,12 @@ class Job(Base):
     total_steps: Mapped[int] = mapped_column(Integer, default=0)
     activity: Mapped[str] = mapped_column(String(200), default="")  # what it is doing now
     failure: Mapped[dict[str, Any] | None] = mapped_column()  # code, message, advice, traceback
+    group_id: Mapped[int | None] = mapped_column(
+        ForeignKey("job_groups.id", ondelete="SET NULL"), index=True
+    )
+    group_key: Mapped[str] = mapped_column(String(60), default="")  # its step, or its swept value
 
+    group: Mapped[JobGroup | None] = relationship(back_populates="jobs")
     parents: Mapped[list[Job]] = relationship(
         secondary="job_parents",
         primaryjoin="Job.id == JobParent.job_id",
@@ -180,46 +168,6 @@ class Artifact(Base):
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime] = mapped_column(default=now)
     job: Mapped[Job | None] = relationship(back_populates="artifacts")
-
-
-class HardSampleRow(Base):
-    """A mined hard sample; `chosen` and `rejected` are positions among its generations."""
-
-    __tablename__ = "hard_samples"
-    __table_args__ = (UniqueConstraint("job_id", "row_id"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    row_id: Mapped[str] = mapped_column(Text)
-    source: Mapped[str] = mapped_column(Text, default="")
-    task: Mapped[str] = mapped_column(String(30), index=True)
-    prompt: Mapped[str] = mapped_column(Text)
-    response: Mapped[str | None] = mapped_column(Text)
-    gold: Mapped[dict[str, Any]] = mapped_column()  # task -> label
-    k_correct: Mapped[int] = mapped_column()
-    k_incorrect: Mapped[int] = mapped_column()
-    chosen: Mapped[int] = mapped_column()
-    rejected: Mapped[int] = mapped_column()
-    weight: Mapped[float] = mapped_column(Float)
-    generations: Mapped[list[GenerationRow]] = relationship(
-        order_by="GenerationRow.position", cascade="all, delete-orphan", passive_deletes=True
-    )
-
-
-class GenerationRow(Base):
-    """One of the k answers of a hard sample."""
-
-    __tablename__ = "generations"
-    __table_args__ = (UniqueConstraint("hard_sample_id", "position"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    hard_sample_id: Mapped[int] = mapped_column(ForeignKey("hard_samples.id", ondelete="CASCADE"))
-    position: Mapped[int] = mapped_column()
-    text: Mapped[str] = mapped_column(Text)
-    labels: Mapped[dict[str, Any]] = mapped_column(default=dict)  # task -> label or null
-    error: Mapped[str | None] = mapped_column(Text)
-    correct: Mapped[bool | None] = mapped_column()
-    tokens: Mapped[int] = mapped_column(default=0)
 
 
 class Study(Base):

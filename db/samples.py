@@ -1,66 +1,194 @@
-"""Hard samples of mining jobs: storing, listing with filters, opening one."""
+"""Hard samples of mining jobs: storing, listing with filters, opening one; counting them is in
+`db/sample_counts.py`, what they are narrowed to in `db/sample_filters.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy import Table, delete, func, insert, select, update
 from sqlalchemy.orm import Session, selectinload
 
-from db.models import HardSampleRow
+from db.models import GenerationRow, HardSampleRow
+from db.sample_counts import Balance as Balance
+from db.sample_counts import Mix as Mix
+from db.sample_counts import balance as balance
+from db.sample_counts import count_samples as count_samples
+from db.sample_counts import facet_counts as facet_counts
+from db.sample_counts import wrong_histogram as wrong_histogram
+from db.sample_filters import FLAGS as FLAGS
+from db.sample_filters import HARDNESS as HARDNESS
+from db.sample_filters import ORDERS as ORDERS
+from db.sample_filters import REVIEWS as REVIEWS
+from db.sample_filters import SampleFilter as SampleFilter
+from db.sample_filters import conditions, index_words
+
+STORED_TOGETHER = 500
+EXCERPT = 200
+
+# By the tables and not by the mapped classes: half a million rows in seconds.
+SAMPLES, ANSWERS = (cast(Table, kind.__table__) for kind in (HardSampleRow, GenerationRow))
+GENERATION_FIELDS = ("position", "text", "labels", "error", "correct", "tokens", "edited_from")
+SAMPLE_FIELDS = tuple(
+    column.key for column in HardSampleRow.__table__.columns if column.key not in ("id", "job_id")
+)
+
+
+class SampleLine(NamedTuple):
+    """A sample as lists show it; `excerpt` is the beginning of the prompt."""
+
+    id: int
+    job_id: int
+    row_id: str
+    task: str
+    source: str
+    model: str
+    direction: str
+    hardness: str
+    k_correct: int
+    k_incorrect: int
+    unparsed: int
+    weight: float
+    length: int
+    chosen_length: int
+    rejected_length: int
+    review: str
+    reason: str
+    human_edited: bool
+    duplicate_of: int | None
+    near_equal: bool
+    length_gap: bool
+    reviewed_at: datetime | None
+    excerpt: str
+
+
+LINE = tuple(getattr(HardSampleRow, name) for name in SampleLine._fields[:-1])
 
 
 def replace_samples(session: Session, job_id: int, rows: Iterable[HardSampleRow]) -> int:
-    """Stores the rows, with their generations, in place of the job's earlier ones; their number."""
+    """Stores the rows, with their generations, in place of the job's earlier ones; their number.
+
+    Nothing of the earlier ones stays: their review, edits and changes go with them. The objects
+    given stay transient and get no id.
+    """
     session.execute(delete(HardSampleRow).where(HardSampleRow.job_id == job_id))
-    count = 0
-    for row in rows:
-        row.job_id = job_id
-        session.add(row)
-        count += 1
-    session.flush()
+    return add_samples(session, job_id, map(_sample_values, rows))
+
+
+def add_samples(session: Session, job_id: int, given: Iterable[Mapping[str, Any]]) -> int:
+    """Stores more samples of a job in bulk, and makes them findable; their number.
+
+    Each is a mapping from column to value, and has the `generations` in the same form.
+    """
+    waiting, count = iter(given), 0
+    while batch := list(islice(waiting, STORED_TOGETHER)):
+        rows = [
+            {name: value for name, value in one.items() if name != "generations"}
+            | {"job_id": job_id}
+            for one in batch
+        ]
+        session.execute(insert(SAMPLES), rows)
+        ids = _ids(session, job_id, [one["row_id"] for one in batch])
+        answers = [
+            {**answer, "hard_sample_id": ids[one["row_id"]]}
+            for one in batch
+            for answer in one["generations"]
+        ]
+        if answers:
+            session.execute(insert(ANSWERS), answers)
+        texts = [
+            (ids[one["row_id"]], f"{one['prompt']} {one.get('response') or ''}") for one in batch
+        ]
+        index_words(session, texts)
+        count += len(batch)
     return count
 
 
-def list_samples(
-    session: Session,
-    *,
-    job_id: int | None = None,
-    task: str | None = None,
-    source: str | None = None,
-    text: str | None = None,
-    min_weight: float | None = None,
-    max_weight: float | None = None,
-    limit: int = 50,
-    offset: int = 0,
-) -> tuple[list[HardSampleRow], int]:
-    """One page of the samples that match, with their generations, and how many match in all.
+def _ids(session: Session, job_id: int, row_ids: Iterable[str]) -> dict[str, int]:
+    query = select(HardSampleRow.row_id, HardSampleRow.id).where(
+        HardSampleRow.job_id == job_id, HardSampleRow.row_id.in_(row_ids)
+    )
+    return dict(session.execute(query).all())
 
-    `text` is looked for in prompt and response, whatever its case.
+
+def _sample_values(row: HardSampleRow) -> dict[str, Any]:
+    generations = [_values(one, GENERATION_FIELDS) for one in row.generations]
+    return _values(row, SAMPLE_FIELDS) | {"generations": generations}
+
+
+def _values(row: HardSampleRow | GenerationRow, names: Sequence[str]) -> dict[str, Any]:
+    """What the object holds, defaults where nothing was set: all rows of a bulk need all keys."""
+    columns = row.__table__.columns
+    values = {}
+    for name in names:
+        default: Any = columns[name].default
+        values[name] = row.__dict__.get(name)
+        if values[name] is None and default is not None:
+            values[name] = default.arg(None) if default.is_callable else default.arg
+    return values
+
+
+def mark_duplicates(session: Session, job_id: int, first_of: Mapping[str, str]) -> None:
+    """Notes near-duplicates: row id -> row id of the first that it is like, both of this job."""
+    if not first_of:
+        return
+    job = HardSampleRow.job_id == job_id
+    stored = session.execute(select(HardSampleRow.row_id, HardSampleRow.id).where(job))
+    ids: dict[str, int] = dict(stored.all())
+    session.execute(
+        update(HardSampleRow),
+        [
+            {"id": ids[row], "duplicate_of": ids[first], "duplicate": True}
+            for row, first in first_of.items()
+        ],
+    )
+
+
+def refresh_statistics(session: Session) -> None:
+    """Tells the database's planner how many samples there are, after many came or went."""
+    session.connection().exec_driver_sql("ANALYZE hard_samples")
+
+
+def sample_lines(
+    session: Session,
+    f: SampleFilter,
+    *,
+    order: str = "mined",
+    limit: int = 25,
+    offset: int = 0,
+) -> list[SampleLine]:
+    """One page of the samples that match, without their answers.
+
+    Raises ValueError where the order is none of ORDERS.
     """
-    wanted: list[ColumnElement[bool]] = []
-    if job_id is not None:
-        wanted.append(HardSampleRow.job_id == job_id)
-    if task:
-        wanted.append(HardSampleRow.task == task)
-    if source:
-        wanted.append(HardSampleRow.source == source)
-    if text:
-        in_prompt = HardSampleRow.prompt.icontains(text, autoescape=True)
-        wanted.append(or_(in_prompt, HardSampleRow.response.icontains(text, autoescape=True)))
-    if min_weight is not None:
-        wanted.append(HardSampleRow.weight >= min_weight)
-    if max_weight is not None:
-        wanted.append(HardSampleRow.weight <= max_weight)
-    total = session.scalar(select(func.count()).select_from(HardSampleRow).where(*wanted)) or 0
-    query = select(HardSampleRow).where(*wanted).order_by(HardSampleRow.job_id.desc())
-    page = query.order_by(HardSampleRow.id).limit(limit).offset(offset)
-    return list(session.scalars(page.options(selectinload(HardSampleRow.generations)))), total
+    if order not in ORDERS:
+        raise ValueError(f"order={order!r}: must be one of {', '.join(ORDERS)}")
+    ids = sample_ids(session, f, order=order, limit=limit, offset=offset)
+    excerpt = func.substr(HardSampleRow.prompt, 1, EXCERPT)
+    query = select(*LINE, excerpt).where(HardSampleRow.id.in_(ids))
+    lines = {line.id: line for line in map(SampleLine._make, session.execute(query))}
+    return [lines[id_] for id_ in ids]
+
+
+def sample_ids(
+    session: Session,
+    f: SampleFilter,
+    *,
+    order: str = "mined",
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[int]:
+    """The ids of the samples that match, in this order; found without reading a text."""
+    query = select(HardSampleRow.id).where(*conditions(session, f)).order_by(*ORDERS[order])
+    return list(session.scalars(query.limit(limit).offset(offset)))
 
 
 def get_sample(session: Session, sample_id: int) -> HardSampleRow | None:
-    """The sample with its generations, in the order in which they were written."""
-    return session.get(HardSampleRow, sample_id, options=[selectinload(HardSampleRow.generations)])
+    """The sample with its generations, in the order in which they were written, and changes."""
+    options = [selectinload(HardSampleRow.generations), selectinload(HardSampleRow.changes)]
+    return session.get(HardSampleRow, sample_id, options=options)
 
 
 def sources(session: Session, job_id: int | None = None) -> list[str]:
@@ -69,3 +197,15 @@ def sources(session: Session, job_id: int | None = None) -> list[str]:
     if job_id is not None:
         query = query.where(HardSampleRow.job_id == job_id)
     return list(session.scalars(query))
+
+
+def list_samples(
+    session: Session, f: SampleFilter | None = None, *, limit: int = 50, offset: int = 0, **old: Any
+) -> tuple[list[HardSampleRow], int]:
+    """One page of whole samples, with their generations, and how many match in all."""
+    f = f or SampleFilter(hardness="", **{k: v for k, v in old.items() if v is not None})
+    ids = sample_ids(session, f, limit=limit, offset=offset)
+    query = select(HardSampleRow).where(HardSampleRow.id.in_(ids))
+    found = session.scalars(query.options(selectinload(HardSampleRow.generations)))
+    rows = {row.id: row for row in found}
+    return [rows[id_] for id_ in ids], count_samples(session, f)

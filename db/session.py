@@ -113,8 +113,30 @@ def _upgrade(database: Database) -> None:
     with database.engine.connect() as connection:
         if list(MigrationContext.configure(connection).get_current_heads()) == heads:
             return
-    with database._writer.begin() as connection:
-        if not database.is_sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+    with _migrating(database) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+@contextmanager
+def _migrating(database: Database) -> Iterator[Connection]:
+    """The transaction in which the tables change, one process at a time."""
+    with database._writer.connect() as connection:
+        if not database.is_sqlite:
+            with connection.begin():
+                lock = text("SELECT pg_advisory_xact_lock(:key)")
+                connection.execute(lock, {"key": UPGRADE_LOCK})
+                yield connection
+            return
+        # SQLite changes some things by making a table anew; with foreign keys on, dropping the
+        # old one would delete all rows that refer to it. It can't be switched in a transaction.
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA foreign_keys=OFF")
+        try:
+            with connection.begin():
+                yield connection
+                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+                if broken:
+                    raise RuntimeError(f"the new tables would break references: {broken[:5]}")
+        finally:
+            driver.execute("PRAGMA foreign_keys=ON")

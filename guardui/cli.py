@@ -5,57 +5,45 @@ Exit codes: 0 done, 1 the job failed, 2 wrong input, 3 the job was stopped, 130 
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from db import jobs as job_rows
 from db.models import ENDED
 from db.session import Database
-from guardui import cli_models, cli_study
+from guardui import cli_groups, cli_models, cli_pairs, cli_plan, cli_quality, cli_study
 from guardui import cli_output as show
-from guardui.cli_base import Json, app, command, open_home
+from guardui.cli_base import (
+    EXIT_CODES,
+    Config,
+    Json,
+    Set,
+    app,
+    command,
+    open_home,
+    read_values,
+)
 from guardui.jsonable import job_json
 from pipelines.jobs import queue
-from pipelines.schema import InputError, NotFoundError
+from pipelines.schema import NotFoundError
 from pipelines.settings import get_settings
 
-__all__ = ["app", "cli_models", "cli_study", "main"]
-
-EXIT_CODES = {"succeeded": 0, "stopped": 3, "interrupted": 130}
+__all__ = [
+    "app",
+    "cli_groups",
+    "cli_models",
+    "cli_pairs",
+    "cli_plan",
+    "cli_quality",
+    "cli_study",
+    "main",
+    "read_values",
+]
 
 Preset = Annotated[str | None, typer.Option(help="Start from this preset of the stage.")]
-Config = Annotated[Path | None, typer.Option(help="YAML or JSON file with config fields.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, as often as needed.")]
-
-
-def read_values(config: Path | None, assignments: list[str] | None) -> dict[str, Any]:
-    """Config fields from a file, then from KEY=VALUE words; lists and objects are JSON."""
-    values: dict[str, Any] = {}
-    if config is not None:
-        try:
-            loaded = yaml.safe_load(config.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"config={config}: can't be read ({error})") from None
-        except yaml.YAMLError as error:
-            raise InputError(f"config={config}: not YAML or JSON ({error})") from None
-        if not isinstance(loaded, dict):
-            raise InputError(f"config={config}: must hold fields and values")
-        values.update(loaded)
-    for assignment in assignments or []:
-        key, sign, value = assignment.partition("=")
-        if not sign or not key:
-            raise InputError(f"--set {assignment}: must be KEY=VALUE")
-        try:
-            values[key] = json.loads(value) if value[:1] in "[{" and value else value
-        except ValueError as error:
-            raise InputError(f"{key}={value}: not JSON ({error})") from None
-    return values
 
 
 @command
@@ -109,18 +97,6 @@ def submit(
         show.print_json({"id": job_id})
     else:
         show.out.print(job_id)
-
-
-@command
-def recipe(
-    name: str, config: Config = None, assignments: Set = None, as_json: Json = False
-) -> None:
-    """Queue a chain of stages, each taking what the one before it made."""
-    ids = queue.submit_recipe(open_home(), name, read_values(config, assignments))
-    if as_json:
-        show.print_json({"ids": ids})
-    else:
-        show.out.print(" ".join(map(str, ids)))
 
 
 @command

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 
 from db.session import Database, open_database
 from guardui import cli_output as show
 from pipelines.jobs.supervisor import reconcile
-from pipelines.schema import GuardUIError
+from pipelines.schema import GuardUIError, InputError
 from pipelines.settings import get_settings
 
 app = typer.Typer(
@@ -24,8 +27,15 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
-def command_of(group: typer.Typer) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator that makes a function a command of this group.
+EXIT_CODES = {"succeeded": 0, "stopped": 3, "interrupted": 130}
+Config = Annotated[Path | None, typer.Option(help="YAML or JSON file with config fields.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, as often as needed.")]
+
+
+def command_of(
+    group: typer.Typer, name: str | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator that makes a function a command of this group, by its own name without one.
 
     Its errors are one message on standard error, and exit code 2.
     """
@@ -39,7 +49,7 @@ def command_of(group: typer.Typer) -> Callable[[Callable[..., Any]], Callable[..
                 show.print_error(error, bool(arguments.get("as_json")))
                 raise typer.Exit(2) from None
 
-        return group.command()(call)
+        return group.command(name)(call)
 
     return register
 
@@ -52,3 +62,27 @@ def open_home() -> Database:
     database = open_database(get_settings().database_url)
     reconcile(database)
     return database
+
+
+def read_values(config: Path | None, assignments: list[str] | None) -> dict[str, Any]:
+    """Config fields from a file, then from KEY=VALUE words; lists and objects are JSON."""
+    values: dict[str, Any] = {}
+    if config is not None:
+        try:
+            loaded = yaml.safe_load(config.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"config={config}: can't be read ({error})") from None
+        except yaml.YAMLError as error:
+            raise InputError(f"config={config}: not YAML or JSON ({error})") from None
+        if not isinstance(loaded, dict):
+            raise InputError(f"config={config}: must hold fields and values")
+        values.update(loaded)
+    for assignment in assignments or []:
+        key, sign, value = assignment.partition("=")
+        if not sign or not key:
+            raise InputError(f"--set {assignment}: must be KEY=VALUE")
+        try:
+            values[key] = json.loads(value) if value[:1] in "[{" and value else value
+        except ValueError as error:
+            raise InputError(f"{key}={value}: not JSON ({error})") from None
+    return values

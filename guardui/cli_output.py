@@ -17,7 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from guardui.jsonable import error_json
+from guardui.render_group import rows_said
 from guardui.render_jobs import duration
+from pipelines.jobs.planning import Planned
 from pipelines.schema import DataError, GuardTask, GuardUIError
 
 MAX_FAULTS = 20
@@ -71,6 +73,17 @@ def jobs_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             duration(row["left_seconds"]) if row["left_seconds"] else "",
         )
     return table
+
+
+def print_plan(plans: Sequence[Planned]) -> None:
+    """The jobs that would be queued, with their rows by source, on standard error."""
+    width = max(len(plan.key) for plan in plans)
+    for plan in plans:
+        stage = plan.stage.name + (f" ({plan.preset})" if plan.preset else "")
+        takes = f", takes {', '.join(plan.before)}" if plan.before else ""
+        err.print(Text(f"{plan.key:<{width}}  {stage}{takes}"))
+        if plan.rows is not None:
+            err.print(Text(f"{'':<{width}}  {rows_said(plan.rows)}", style="dim"))
 
 
 def print_job(job: Mapping[str, Any]) -> None:

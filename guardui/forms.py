@@ -2,7 +2,8 @@
 
 A field's help, default and bounds stand once, in its `Field`. `json_schema_extra` may say
 `essential: True` (shown at once; the rest goes under Advanced), `group` (a heading of its own
-under Advanced) and `reference` (a list of the artifacts of that kind is offered).
+under Advanced) and `reference` (a list of the artifacts of that kind is offered, to choose
+several where the field is a list).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from guardui.render import day
 from guardui.render_jobs import job_name
 from pipelines.stages.base import Stage, StageConfig
 
+Kind = Literal["bool", "choice", "number", "list", "reference", "references", "text"]
 Choices = Sequence[tuple[str, str]]
 """(what people read, what the config gets), for a dropdown."""
 
@@ -38,7 +40,7 @@ class FieldSpec:
     name: str
     label: str
     help: str
-    kind: Literal["bool", "choice", "number", "list", "reference", "text"]
+    kind: Kind
     default: Any
     essential: bool
     group: str
@@ -56,9 +58,9 @@ def _spec(name: str, info: FieldInfo) -> FieldSpec:
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     inner, optional = _unwrap(info.annotation)
     reference = str(extra.get("reference", ""))
-    kind: Literal["bool", "choice", "number", "list", "reference", "text"] = "text"
+    kind: Kind = "text"
     if reference:
-        kind = "reference"
+        kind = "references" if get_origin(inner) is list else "reference"
     elif get_origin(inner) is Literal:
         kind = "choice"
     elif inner is bool:
@@ -68,12 +70,15 @@ def _spec(name: str, info: FieldInfo) -> FieldSpec:
     elif get_origin(inner) in (list, tuple, set, frozenset):
         kind = "list"
     essential = bool(extra.get("essential", False))
+    default = info.get_default(call_default_factory=True)
+    if info.is_required():  # the form shows it empty, and the config asks for a value
+        default = [] if kind in ("list", "references") else None
     return FieldSpec(
         name=name,
         label=info.title or label_of(name),
         help=" ".join(part for part in (info.description or "", bounds(info)) if part),
         kind=kind,
-        default=info.get_default(call_default_factory=True),
+        default=default,
         essential=essential,
         group="" if essential else str(extra.get("group", ADVANCED)),
         choices=get_args(inner) if kind == "choice" else (),
@@ -145,6 +150,11 @@ def component(spec: FieldSpec, value: Any, artifacts: Choices = ()) -> gr.compon
         case "reference":
             offered = reference_choices(spec, artifacts)
             return gr.Dropdown(offered, value=value, allow_custom_value=True, **common)
+        case "references":
+            offered = reference_choices(spec, artifacts)
+            return gr.Dropdown(
+                offered, value=value, multiselect=True, allow_custom_value=True, **common
+            )
         case _:
             return gr.Textbox(value, lines=1, max_lines=4, **common)
 
@@ -176,6 +186,8 @@ def to_form(spec: FieldSpec, value: Any) -> Any:
     """A config's value as its component shows it."""
     if spec.kind == "list":
         return ", ".join(str(item) for item in value or ())
+    if spec.kind == "references":
+        return list(value or ())
     if spec.kind in ("text", "reference"):
         return "" if value is None else str(value)
     return value
@@ -185,6 +197,8 @@ def from_form(spec: FieldSpec, value: Any) -> Any:
     """What a component holds as the config takes it; never raises, the config judges."""
     if spec.kind == "list":
         return [part.strip() for part in str(value or "").split(",") if part.strip()]
+    if spec.kind == "references":
+        return [text for item in value or () if (text := str(item).strip())]
     if spec.kind in ("text", "reference"):
         text = "" if value is None else str(value).strip()
         return None if spec.optional and not text else text

@@ -56,8 +56,8 @@ def _build_workshop(
         forms = train.build(database, settings, launched)
     with gr.Tab("Jobs", id="jobs") as jobs_tab:
         board = jobs.build(database, settings, launched, forms, tabs)
-    with gr.Tab("Hard samples", id="samples") as samples_tab:
-        mined, parts = hard_samples.build(database)
+    with gr.Tab("Hard samples", id="samples"):
+        hard_samples.build(database, forms, tabs)
 
     def to_jobs(job: str | None, *rest: Any) -> dict[Any, Any]:
         return board.refresh(job, *rest)
@@ -68,10 +68,10 @@ def _build_workshop(
 
     train_tab.select(lambda: forms.offers(database), None, forms.reference_fields, **QUIET)
     jobs_tab.select(to_jobs, board.inputs, board.outputs, **QUIET)
-    samples_tab.select(mined, parts[0], parts, **QUIET)
     # The board's timer runs only while somebody looks at it.
     tabs.select(board_timer, None, board.timer, **QUIET)
     page.load(opened, board.inputs[1:], board.outputs, **QUIET)
+    page.load(hard_samples.in_front, None, tabs, **QUIET)
 
 
 def board_timer(event: gr.SelectData) -> gr.Timer:

@@ -31,6 +31,7 @@ STATE_LOOKS = {
 FAILURE_WORDS = {
     "out_of_memory": "out of memory",
     "nan_loss": "diverged",
+    "rising_loss": "loss rising",
     "disk_full": "disk full",
     "data": "data error",
     "hub": "Hub refused",

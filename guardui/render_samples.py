@@ -1,126 +1,188 @@
-"""Hard samples as HTML: the list, and one sample with its generations."""
+"""The inspector's list of hard samples as HTML: pages, bulk actions, and what stands where there
+is none. One opened sample is in `guardui/render_sample_detail.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
-from db.models import GenerationRow, HardSampleRow
-from guardui.render import DASH, empty, esc, facts, hidden, page, trace
+from db.samples import ORDERS, SampleLine
+from guardui.render import DASH, empty, esc, page
+from guardui.render_sample_filters import chips
+from guardui.render_sample_words import EXPLAINED, ORDER_WORDS, VALUES, flags_of
+from guardui.sample_address import PAGE_ROWS, Place, write_place
 from pipelines.schema import GuardTask
 
-Split = Callable[[str], Sequence[tuple[str, Sequence[str]]]]
-"""Reasoning text -> titled lists of steps."""
+TAB = "tab=samples"
+"""What in an address brings this tab to the front."""
 
 
-def samples_table(
-    rows: Sequence[HardSampleRow], total: int, offset: int, selected: int | None, mined: bool
-) -> str:
-    """One page of the samples that match; texts stay hidden, so rows tell numbers only."""
-    if not mined:
-        return empty("No hard samples yet", "Launch Mine hard samples in the Train tab.")
-    if not rows:
-        return empty("No sample matches", "Loosen the filters: task, source, weight or text.")
-    lines = "".join(_row(row, row.id == selected) for row in rows)
-    shown = f"{offset + 1:,} to {offset + len(rows):,} of {total:,}"
+NOTHING_OPEN = empty(
+    "No sample opened", "Choose a row to see its answers, or press j to go through them."
+)
+
+
+def samples_list(place: Place, lines: Sequence[SampleLine], matching: int) -> str:
+    """One page of the samples that match, with its tools; texts stay hidden until asked for."""
+    if place.filter.job_id is None:
+        return nothing_mined()
+    if not lines:
+        return page(chips(place), nothing_here(place, matching))
+    rows = "".join(row(line, place) for line in lines)
+    shown = span(place, len(lines), matching)
     return page(
-        '<div class="gu-scroll gu-stacks"><table>'
-        f'<caption class="vh">Hard samples {shown}</caption><thead>'
-        '<tr><th>Sample</th><th>Task</th><th>Source</th><th class="num">Right</th>'
-        f'<th class="num">Weight</th></tr></thead><tbody>{lines}</tbody></table></div>'
-        f'<p class="soft num" style="margin:10px 0 0">{shown}</p>'
+        chips(place),
+        f'<div class="hs-tools">{orders(place.order)}{pager(place, matching, shown, "top")}</div>',
+        bulk(matching),
+        f'<ol class="hs-list" start="{place.offset + 1}" aria-label="Hard samples {shown}">'
+        f"{rows}</ol>",
+        pager(place, matching, shown, "bottom"),
     )
 
 
-def _row(row: HardSampleRow, selected: bool) -> str:
-    current = ' aria-current="true"' if selected else ""
-    return (
-        f'<tr data-pick="{row.id}" class="{"on" if selected else ""}"><td>'
-        f'<button type="button" class="link" data-pick="{row.id}"{current}>#{row.id}</button>'
-        f"<br><small>{esc(row.row_id)}</small></td>"
-        f"<td>{esc(GuardTask(row.task).heading)}</td>"
-        f'<td class="breaks">{esc(row.source) or DASH}</td>'
-        f'<td class="num" data-label="right">{row.k_correct} of '
-        f"{row.k_correct + row.k_incorrect}</td>"
-        f'<td class="num" data-label="weight">{row.weight:.2f}</td></tr>'
+def nothing_mined() -> str:
+    """Before any mining or merge job has brought samples."""
+    return empty(
+        "No hard samples yet",
+        "Launch Mine hard samples in the Train tab, or a whole recipe; they appear here when the "
+        "job ends.",
     )
 
 
-def weight_meaning(row: HardSampleRow) -> str:
-    """What the weight says, in a sentence."""
-    judged = row.k_correct + row.k_incorrect
-    if row.weight > 1:
-        how = "so it counts more than an average pair in HS-DPO"
-    elif row.weight < 1:
-        how = "so it counts less than an average pair in HS-DPO"
+def nothing_here(place: Place, matching: int) -> str:
+    """Why the list is empty, and the way out."""
+    narrowed = place.narrowed
+    if matching:
+        title, hint = "No such page", "The list is shorter than that by now."
+        way = '<button type="button" class="gu-copy" data-page="1">Go to the first page</button>'
+    elif list(narrowed) == ["review"]:
+        word = str(narrowed["review"])
+        title = {
+            "dropped": "Nothing dropped",
+            "accepted": "Nothing accepted yet",
+            "edited": "Nothing edited yet",
+            "new": "All reviewed",
+        }.get(word, "No sample matches")
+        hint = {
+            "dropped": "Samples that you drop wait here, and can be restored.",
+            "accepted": "Accept a sample with its button or the key a.",
+            "edited": "A sample whose chosen or rejected text you rewrite is listed here.",
+            "new": "Every sample was accepted or dropped. Freeze them as a version above.",
+        }.get(word, "")
+        way = '<button type="button" class="gu-copy" data-clear="all">Show all</button>'
+    elif not narrowed:
+        title = "No hard sample in this set"
+        hint = "The moderator was always right or always wrong. Look under Answers: All."
+        way = '<button type="button" class="gu-copy" data-set="kind=all">Show all</button>'
     else:
-        how = "so it counts as an average pair in HS-DPO"
-    return f"{row.weight:.3f}: wrong in {row.k_incorrect} of {judged} judged answers, {how}"
-
-
-def sample_detail(row: HardSampleRow, split: Split) -> str:
-    """Conversation (hidden), gold, weight, chosen beside rejected, then every generation."""
-    gold = ", ".join(
-        f"{task.heading.lower()} {row.gold[task]}" for task in GuardTask if row.gold.get(task)
-    )
-    about = facts(
-        {
-            "gold": esc(gold) or DASH,
-            "mined for": esc(GuardTask(row.task).heading),
-            "source": esc(row.source) or DASH,
-            "weight": esc(weight_meaning(row)),
-        }
-    )
-    by_place = {one.position: one for one in row.generations}
-    pair = "".join(
-        generation(by_place[place], row, split, role)
-        for place, role in ((row.chosen, "chosen"), (row.rejected, "rejected"))
-        if place in by_place
-    )
-    others = [g for g in row.generations if g.position not in (row.chosen, row.rejected)]
-    rest = "".join(generation(one, row, split, "") for one in others)
-    return page(
-        f"<h2>Sample #{row.id}</h2>{about}"
-        f'<h3 style="margin-top:14px">Conversation</h3>{hidden(row.prompt, "request")}'
-        f"{hidden(row.response, 'response')}"
-        f'<h3 style="margin-top:14px">Chosen and rejected</h3>'
-        f'<div class="gu-grid two">{pair}</div>'
-        + (
-            f'<h3 style="margin-top:14px">Other answers</h3><div class="gu-grid">{rest}</div>'
-            if rest
-            else ""
-        )
-    )
-
-
-def generation(one: GenerationRow, row: HardSampleRow, split: Split, role: str) -> str:
-    """An answer: its three verdicts marked against the gold, and its steps behind a click."""
-    marks = "".join(verdict_mark(task, one, row) for task in GuardTask)
-    sign = {"chosen": "✓ chosen", "rejected": "✕ rejected"}.get(role, f"answer {one.position + 1}")
-    sections = split(one.text)
-    body = trace(sections) if sections else f'<p class="gu-plain">{esc(one.text)}</p>'
+        title, hint = "No sample matches", "Take a filter away above, or all of them."
+        way = '<button type="button" class="gu-copy" data-clear="all">Clear all filters</button>'
     return (
-        f'<article class="gu-gen {role}"><header><strong>{sign}</strong>'
-        f'<small class="num">{one.tokens:,} tokens</small></header>'
-        f'<div class="gu-marks" style="margin-bottom:10px">{marks}</div>'
-        f'<details><summary>Show reasoning</summary><div class="in">{body}</div></details>'
-        "</article>"
+        f'<div class="gu-empty"><strong>{esc(title)}</strong>{esc(hint)}'
+        f'<div class="hs-way">{way}</div></div>'
     )
 
 
-def verdict_mark(task: GuardTask, one: GenerationRow, row: HardSampleRow) -> str:
-    """`Request ✓ harmful, right`: task, sign, label, and how it compares with the gold."""
-    label, gold = one.labels.get(task), row.gold.get(task)
-    if task.needs_response and row.response is None:
-        look, words = "", f"{DASH} n/a"
-    elif one.error:
-        look, words = "warn", "‼ parse error"
-    elif label is None:
-        look, words = "", f"{DASH} none given"
-    elif gold is None:
-        look, words = "", f"{label}, no gold"
-    elif label == gold:
-        look, words = "ok", f"✓ {label}, right"
-    else:
-        look, words = "bad", f"✕ {label}, wrong"
-    tip = f' title="{esc(one.error)}"' if one.error else ""
-    return f'<span class="gu-mark {look}"{tip}>{esc(task.heading)} {esc(words)}</span>'
+def span(place: Place, shown: int, matching: int) -> str:
+    """`1-25 of 100,000`, with an en dash."""
+    return f"{place.offset + 1:,}{DASH}{place.offset + shown:,} of {matching:,}"
+
+
+def orders(chosen: str) -> str:
+    """In which order the list stands."""
+    options = "".join(
+        f'<option value="{name}"{" selected" if name == chosen else ""}>'
+        f"{ORDER_WORDS.get(name, name)}</option>"
+        for name in ORDERS
+    )
+    return (
+        '<label class="hs-order"><span class="vh">Order</span>'
+        f'<select name="order" data-filter aria-label="Order">{options}</select></label>'
+    )
+
+
+def pager(place: Place, matching: int, shown: str, where: str) -> str:
+    """First, previous, next and last page around `1-25 of 100,000`."""
+    last = max(1, -(-matching // PAGE_ROWS))
+    steps = [
+        ("First page", "«", 1, place.page > 1),
+        ("Previous page", "‹", place.page - 1, place.page > 1),  # noqa: RUF001 - a plain arrow
+        ("Next page", "›", place.page + 1, place.page < last),  # noqa: RUF001
+        ("Last page", "»", last, place.page < last),
+    ]
+    buttons = [
+        f'<button type="button" class="gu-icon" data-page="{to}" aria-label="{word}" '
+        f'title="{word}"{"" if able else " disabled"}>{sign}</button>'
+        for word, sign, to, able in steps
+    ]
+    return (
+        f'<nav class="hs-pager" aria-label="Pages, {where}">{"".join(buttons[:2])}'
+        f'<span class="num">{shown}</span>{"".join(buttons[2:])}</nav>'
+    )
+
+
+def bulk(matching: int) -> str:
+    """What can be done with several at once; `samples.js` fills in how many are selected."""
+    actions = (("accept", "Accept"), ("drop", "Drop…"), ("restore", "Restore"))
+    buttons = "".join(
+        f'<button type="button" class="gu-copy" data-bulk="{name}" disabled>{words}</button>'
+        for name, words in (*actions, ("study", "To a study…"))
+    )
+    return (
+        f'<div class="hs-bulk" role="group" aria-label="Selected samples" '
+        f'data-matching="{matching}">'
+        '<label class="hs-check"><input type="checkbox" data-check="page" '
+        'aria-label="Select all on this page"></label>'
+        '<span class="num" data-selected role="status">none selected</span>'
+        f'<span class="hs-buttons">{buttons}</span>'
+        '<button type="button" class="link accent" data-check="all" hidden>'
+        f"Select all {matching:,} that match</button></div>"
+    )
+
+
+def row(line: SampleLine, place: Place) -> str:
+    """One sample: numbers and words at once, the first words of its request once revealed."""
+    k = line.k_correct + line.k_incorrect
+    task = GuardTask(line.task).heading
+    error = VALUES["direction"].get(line.direction, "")
+    address = write_place(replace(place, sample=line.id))
+    words = [esc(line.source) or DASH, f"{line.length:,} characters", f"weight {line.weight:.2f}"]
+    if line.unparsed:
+        words.append(f"{line.unparsed} unreadable")
+    current = ' aria-current="true"' if line.id == place.sample else ""
+    return (
+        f'<li class="hs-row" data-row="{line.id}"{current}>'
+        f'<label class="hs-check"><input type="checkbox" data-check="{line.id}" '
+        f'aria-label="Select sample {line.id}"></label>'
+        f'<a class="hs-open" data-pick="{line.id}" href="?{TAB}&amp;{esc(address)}">'
+        f'<span class="hs-line"><b>#{line.id}</b> {esc(task)}'
+        f"{f' <small>{esc(error)}</small>' if error else ''}"
+        f'<span class="grow"></span>{meter(line.k_incorrect, k)}</span>'
+        f'<span class="hs-line"><small class="num">{" · ".join(words)}</small></span>'
+        f'<span class="hs-line">{badges(line)}</span>'
+        f'<span class="hs-excerpt" dir="auto">{esc(line.excerpt)}</span></a></li>'
+    )
+
+
+def meter(wrong: int, k: int) -> str:
+    """`3 of 4 wrong`, with a dot an answer."""
+    dots = f'<span aria-hidden="true">{"✕" * wrong}{"✓" * (k - wrong)}</span> ' if k <= 8 else ""
+    return f'<span class="hs-meter num">{dots}{wrong} of {k} wrong</span>'
+
+
+def badges(line: SampleLine) -> str:
+    """Its review and its flags, as words with signs."""
+    looks = {"accepted": "ok", "dropped": "bad"}
+    marks = []
+    if line.review != "new":
+        word = VALUES["review"][line.review]
+        because = f": {line.reason}" if line.reason else ""
+        marks.append((looks.get(line.review, ""), f"{word}{because}", ""))
+    if line.human_edited:
+        marks.append(("run", VALUES["review"]["edited"], "a person wrote one of its texts"))
+    marks += [("warn", f"⚑ {VALUES['flag'][flag]}", EXPLAINED[flag]) for flag in flags_of(line)]
+    return "".join(
+        f'<span class="gu-mark {look}"{f" title={chr(34)}{esc(tip)}{chr(34)}" if tip else ""}>'
+        f"{esc(word)}</span>"
+        for look, word, tip in marks
+    )

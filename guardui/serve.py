@@ -34,6 +34,7 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
     from db.session import open_database
     from guardui.api import health_route
     from guardui.layout import build_page
+    from guardui.tabs.sample_versions import download_routes
     from guardui.theme import GuardTheme, head
     from pipelines.jobs.supervisor import Supervisor
 
@@ -57,7 +58,7 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
             show_error=True,
             share=False,
             max_file_size="2gb",
-            app_kwargs={"routes": [health_route(database)]},
+            app_kwargs={"routes": [health_route(database), *download_routes(database, settings)]},
         )
     finally:
         supervisor.stop()

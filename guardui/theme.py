@@ -244,7 +244,7 @@ def tokens_css() -> str:
 @cache
 def head() -> str:
     """What goes into the page's head: stylesheet first, so that nothing flashes unstyled."""
-    sheets = [STATIC / "style.css", STATIC / "rate.css"]
+    sheets = [STATIC / name for name in ("style.css", "rate.css", "samples.css")]
     style = tokens_css() + "\n".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
     script = (STATIC / "page.js").read_text(encoding="utf-8")
     return f"<style>{style}</style>\n<script>{script}</script>"

@@ -81,6 +81,8 @@ def cached_base(ref: str, settings: Settings | None = None) -> Path | None:
         ref = demo_base.HUB_ID
     if Path(ref).expanduser().is_dir():
         return Path(ref).expanduser()
+    if ref.startswith((".", "/", "~")) or ref.count("/") != 1:
+        return None  # no Hub id; the cache would raise at it
     found = try_to_load_from_cache(ref, "config.json")
     return Path(found).parent if isinstance(found, str) else None
 

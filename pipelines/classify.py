@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines import base_models
-from pipelines.engines.base import Engine, Sampling
+from pipelines.engines.base import Engine, OnEnded, Sampling
 from pipelines.schema import GuardExample, GuardUIError, InputError, Verdict
 from pipelines.settings import Settings
 from pipelines.template import GuardTemplate, Tokenizer
@@ -40,6 +40,7 @@ def classify(
     tokenizer: Tokenizer,
     sampling: Sampling,
     should_stop: Callable[[], bool] = lambda: False,
+    on_ended: OnEnded = lambda _ended, _all: None,
 ) -> list[list[Verdict]]:
     """N conversations -> N lists of `sampling.n` verdicts, generated as one batch.
 
@@ -53,7 +54,10 @@ def classify(
     ]
     answered = iter(
         engine.generate(
-            [p for p, fit in zip(prompts, fits, strict=True) if fit], sampling, should_stop
+            [p for p, fit in zip(prompts, fits, strict=True) if fit],
+            sampling,
+            should_stop,
+            on_ended,
         )
         if any(fits)
         else []

@@ -4,7 +4,8 @@
   `task`, `benchmark`, `source`, `split`, `id`; `output` is a trace, an answers block or a label
 - `conversations` (or `messages`, or `text` in ChatML): the assistant's turn is reasoning and
   then `Label: harmful` or `Label: safe`, or the authors' answers
-- `text` and `label`
+- `text` or `prompt`, and `label`, optionally with `response` and `task`, the one that the label
+  belongs to; it must be said where there is a response
 """
 
 from __future__ import annotations
@@ -99,12 +100,8 @@ def to_example(
         example, instruction = _three_columns(values, task)
     elif (chat := _turns(values)) is not None:
         example, instruction = _chat(chat, values, task)
-    elif "text" in values and "label" in values:
-        prompt = _content(_text(values, "text"), "text")
-        kind = task or GuardTask.PROMPT_HARMFULNESS
-        _check_applicable(kind, None)
-        gold = {kind: read_label(values["label"], kind, "label")}
-        example, instruction = GuardExample(prompt, gold=gold), None
+    elif "label" in values and ("text" in values or "prompt" in values):
+        example, instruction = _labelled(values, task), None
     else:
         found = ", ".join(map(str, values)) or "none"
         needed = "instruction, input, output; or conversations; or text, label"
@@ -199,6 +196,15 @@ def _three_columns(
     if not gold:
         raise RowError("output", "its answers are all None: there is no label in the row")
     return GuardExample(prompt, response, gold, output if trace else None), instruction
+
+
+def _labelled(values: Mapping[str, Any], task: GuardTask | None) -> GuardExample:
+    name = "text" if "text" in values else "prompt"
+    prompt, response = _content(_text(values, name), name), None
+    if values.get("response") is not None:
+        response = _text(values, "response") if _text(values, "response").strip() else None
+    kind = _resolve_task(values["label"], response, values, task)
+    return GuardExample(prompt, response, {kind: read_label(values["label"], kind, "label")})
 
 
 def _answers(

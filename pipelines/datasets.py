@@ -8,8 +8,8 @@ import logging
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipelines.dataset_files import (
@@ -61,6 +61,19 @@ class Dataset:
             groups[example.source].append(example)
         return {source: _count(groups[source]) for source in sorted(groups)}
 
+    def select(
+        self,
+        max_rows: int | None,
+        seed: int,
+        sources: Collection[str] = (),
+        without_sources: Collection[str] = (),
+    ) -> Dataset:
+        """The rows of these sources, and of them a sample, as `read_dataset` takes them."""
+        examples = of_sources(self.examples, sources, without_sources)
+        if max_rows is not None:
+            examples = sample(examples, max_rows, seed)
+        return replace(self, examples=examples)
+
 
 @dataclass(frozen=True)
 class DatasetSummary:
@@ -90,12 +103,15 @@ def read_dataset(
     seed: int = 0,
     split: str | None = None,
     task: str | None = None,
+    sources: Collection[str] = (),
+    without_sources: Collection[str] = (),
 ) -> Dataset:
     """Reads `starter`, a .json/.jsonl/.parquet/.csv file, a folder of such files or a Hub id.
 
     `max_rows` takes a seeded sample with the shares of each source and label; `split` picks a
-    Hub split, or rows whose `split` says so; `task` is for rows that are a label alone.
-    Raises DataError with all faults of all rows, or HubError.
+    Hub split, or rows whose `split` says so; `task` is for rows that are a label alone. The
+    sample is taken of the rows of `sources` (all where empty) less those of `without_sources`.
+    Raises DataError with all faults of all rows, InputError for an unknown source, or HubError.
     """
     try:
         kind = read_task(task) if task else None
@@ -127,9 +143,29 @@ def read_dataset(
         raise DataError(f"dataset={ref}: holds no rows")
     if remarks:
         logger.warning("%s: %d rows left out; the first: %s", name, len(remarks), remarks[0])
-    if max_rows is not None:
-        examples = sample(examples, max_rows, seed)
-    return Dataset(examples, instructions, name, sha256, fmt, remarks)
+    whole = Dataset(examples, instructions, name, sha256, fmt, remarks)
+    return whole.select(max_rows, seed, sources, without_sources)
+
+
+def of_sources(
+    examples: list[GuardExample], only: Collection[str] = (), without: Collection[str] = ()
+) -> list[GuardExample]:
+    """The rows of the sources `only` (of all where empty), less those of `without`.
+
+    Raises InputError, with the sources that are present, for one that isn't or where none is left.
+    """
+    present = sorted({example.source for example in examples})
+    for name, asked in (("sources", only), ("without_sources", without)):
+        if unknown := sorted(set(asked) - set(present)):
+            known = ", ".join(present)
+            raise InputError(f"{name}={', '.join(unknown)}: no such source (there are: {known})")
+    wanted = (set(only) or set(present)) - set(without)
+    if not wanted:
+        raise InputError(
+            f"without_sources={', '.join(sorted(without))}: no source is left "
+            f"(of: {', '.join(sorted(only) or present)})"
+        )
+    return [example for example in examples if example.source in wanted]
 
 
 def _on_hub(ref: str, path: Path) -> bool:

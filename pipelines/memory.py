@@ -1,109 +1,223 @@
-"""How much memory a training will need, told from a model's files without loading it.
+"""How much memory a training or a generation will need at its peak, told without loading anything.
 
-An estimate: weights, gradients and optimiser state are counted, activations are modelled. What it
-gave beside what was measured stands in docs/benchmarks.md.
+Weights, gradients and optimiser state are counted; activations are modelled on what transformers,
+PEFT and TRL 1.16 keep for the backward pass of a Llama-like layer. What it gave beside what was
+measured stands in docs/benchmarks.md; `tests/bench/memory_estimate.py` measures it.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-import struct
-import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
-from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import psutil
+from pipelines.model_sizes import ModelSize
 
 GIB = 1 << 30
-BYTES_PER_WEIGHT = {"float32": 4.0, "bfloat16": 2.0, "nf4": 0.56, "int8": 1.06}
-ADAM = 8  # two float32 moments
-# Fitted to a measured peak: LoRA of SmolLM2-135M, 4 rows of 768 tokens, bf16 autocast on a CPU.
-BYTES_PER_ACTIVATION = 5.4
-# What torch and the libraries take before any weight is loaded.
-OVERHEAD = GIB
+# 4-bit blocks with doubly quantised scales; int8 with a scale a row.
+BYTES_PER_WEIGHT = {"nf4": 0.516, "int8": 1.01}
+# TRL never holds the logits of all tokens: its head works on tiles of so many tokens and words.
+TILE_TOKENS, TILE_WORDS = 4096, 32_768
+# What a tile takes in float32 where the head is plain torch: five tensors, a mask, temporaries.
+TILE_BYTES_CPU = 33
+# What torch and the libraries take before any weight is loaded; a GPU's holds CUDA's context.
+OVERHEAD_CPU, OVERHEAD_GPU = GIB, GIB
+# Copies of a step's logits that drawing a token makes: softmax, sorted values and places, sums.
+SAMPLING_COPIES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSize:
-    """Weights of a model, and the sizes that its activations and adapters grow with."""
+class Training:
+    """What a training step's memory depends on.
 
-    parameters: int
-    layers: int
-    hidden: int
-    intermediate: int
-    vocabulary: int
+    `rows` sequences of `length` tokens stand in one batch (for pairs, chosen and rejected count
+    each). `pairs` is preference training: a frozen copy of what is trained is held too.
+    """
+
+    full: bool
+    quantization: str
+    bf16: bool
+    gpu: bool
+    rows: int
+    length: int
+    checkpointing: bool
+    optimizer: str = "adamw_torch"
+    lora_r: int = 0
+    lora_targets: Sequence[str] = ()
+    dropout: bool = False
+    pairs: bool = False
+
+    @property
+    def width(self) -> int:
+        """Bytes of a number that is computed with."""
+        return 2 if self.bf16 else 4
+
+    @property
+    def stream(self) -> int:
+        """Bytes of a number between two layers: bf16 only over weights that are bf16."""
+        return 2 if self.bf16_weights else 4
+
+    @property
+    def bf16_weights(self) -> bool:
+        """Whether the weights are stored as bf16, as frozen ones on a GPU are."""
+        return self.gpu and self.bf16 and not self.full and self.quantization == "none"
 
 
-def model_size(folder: Path) -> ModelSize:
-    """Reads `config.json` and the safetensors headers; no weight is read."""
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    text: dict[str, Any] = config.get("text_config", config)
-    parameters = 0
-    for file in sorted(folder.glob("*.safetensors")):
-        with file.open("rb") as opened:
-            (length,) = struct.unpack("<Q", opened.read(8))
-            header = json.loads(opened.read(length))
-        tensors = (value for name, value in header.items() if name != "__metadata__")
-        parameters += sum(prod(tensor["shape"]) for tensor in tensors)
-    return ModelSize(
-        parameters,
-        text["num_hidden_layers"],
-        text["hidden_size"],
-        text["intermediate_size"],
-        text["vocab_size"],
+Part = Literal["weights", "gradients", "optimizer", "activations", "head", "cache", "libraries"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Bytes at the peak, by what takes them."""
+
+    parts: dict[Part, int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.parts.values())
+
+
+def lora_parameters(size: ModelSize, rank: int, targets: Sequence[str]) -> int:
+    """Weights of an adapter; a target that Llama doesn't have counts as the widest one."""
+    known = size.projections()
+    widest = max(known.values(), key=sum)
+    return size.layers * rank * sum(sum(known.get(name, widest)) for name in targets)
+
+
+def trained_parameters(size: ModelSize, run: Training) -> int:
+    """Weights that get a gradient."""
+    return size.parameters if run.full else lora_parameters(size, run.lora_r, run.lora_targets)
+
+
+def training(size: ModelSize, run: Training) -> Estimate:
+    """The peak of a training step: in the backward pass, or where the optimiser takes its step."""
+    trained = trained_parameters(size, run)
+    weights = stored_weights(size, run)
+    if not run.full:
+        weights += 4 * trained
+    if run.pairs:
+        weights += 4 * trained  # the reference: a second model, or a second adapter
+    gradients = 4 * trained
+    states, moment = optimizer_bytes(size, trained, run)
+    activations, head = activation_bytes(size, run), head_bytes(size, run)
+    # The optimiser's own temporaries come when the activations have gone.
+    states += max(0, moment - activations - head)
+    return Estimate(
+        {
+            "weights": weights,
+            "gradients": gradients,
+            "optimizer": states,
+            "activations": activations,
+            "head": head,
+            "libraries": OVERHEAD_GPU if run.gpu else OVERHEAD_CPU,
+        }
     )
 
 
-def lora_parameters(size: ModelSize, rank: int, targets: int) -> int:
-    """Weights of an adapter on `targets` projections a layer, each of about a layer's width."""
-    width = (4 * 2 * size.hidden + 3 * (size.hidden + size.intermediate)) / 7
-    return round(size.layers * targets * rank * width)
+def stored_weights(size: ModelSize, run: Training) -> int:
+    """The base model as it is held, without adapters."""
+    if run.quantization == "none":
+        return size.parameters * run.stream
+    # Only the layers' linear maps are quantised; PEFT makes the rest float32 for training.
+    rest = size.embedding
+    return round((size.parameters - rest) * BYTES_PER_WEIGHT[run.quantization] + rest * 4)
 
 
-def training_bytes(
-    size: ModelSize,
-    *,
-    trained: int,
-    stored: str,
-    rows: int,
-    length: int,
-    checkpointing: bool,
-    copies: int = 1,
-) -> int:
-    """Peak bytes of a training step.
-
-    `trained` weights have gradients and Adam moments in float32; the model is held `copies` times
-    as `stored` (a key of BYTES_PER_WEIGHT); a batch has `rows` rows of `length` tokens.
-    """
-    weights = copies * size.parameters * BYTES_PER_WEIGHT[stored]
-    state = trained * (4 + 4 + ADAM)
-    layer = 10 * size.hidden + 6 * size.intermediate
-    kept = size.hidden * size.layers + layer if checkpointing else layer * size.layers
-    activations = round(rows * length * kept * BYTES_PER_ACTIVATION)
-    return round(weights + state + activations + OVERHEAD)
+def optimizer_bytes(size: ModelSize, trained: int, run: Training) -> tuple[int, int]:
+    """(state that stays, temporaries of the step itself). Moments are two numbers a weight."""
+    if run.optimizer == "adamw_8bit":
+        # transformers keeps the embedding's moments in 32 bits.
+        embedding = size.vocabulary * size.hidden if run.full else 0
+        return 2 * (trained - embedding) + 8 * embedding, 0
+    if run.optimizer == "paged_adamw_32bit" and run.gpu:
+        return 0, 0  # CUDA moves it to the main memory when there is no room
+    # On a GPU torch takes the step for all weights at once and holds a square root of each.
+    return 8 * trained, 4 * trained if run.gpu and run.optimizer == "adamw_torch" else 0
 
 
-def device_bytes(device: str) -> tuple[int, str]:
-    """Bytes of a device and what they are: all of a GPU's memory, or what is free of the main."""
-    if device != "cpu" and (program := shutil.which("nvidia-smi")):
-        asked = [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-        told = subprocess.run(asked, capture_output=True, text=True, timeout=10)
-        first = told.stdout.strip().split("\n")[0]
-        if told.returncode == 0 and first.isdigit():
-            return int(first) << 20, "on the GPU"
-    return int(psutil.virtual_memory().available), "free"
+def layer_bytes(size: ModelSize, run: Training) -> int:
+    """Bytes a token that one layer keeps for its backward pass."""
+    hidden, query, inter = size.hidden, size.query, size.intermediate
+    width, stream = run.width, run.stream
+    # Linear4bit and its kin give back the dtype they were given.
+    out = stream if run.quantization != "none" else width
+    norms = 2 * 4 * hidden + (2 * stream * hidden if run.full else 0)
+    attention = 4 * width * query  # queries, repeated keys and values, what comes out
+    gates = 3 * out * inter
+    if run.full:
+        copies = 5 * hidden if run.bf16 else 0  # autocast casts each map's input anew
+        inputs = width * (copies + inter)
+    else:
+        known = size.projections()
+        wide = sum(known[name][0] for name in run.lora_targets if name in known)
+        inputs = wide * (width + (1 if run.dropout else 0))
+    return norms + attention + gates + inputs
 
 
-def remark(needed: int, device: str) -> str:
-    """The estimate beside what the device has, in a sentence."""
-    has, where = device_bytes(device)
-    free = f"{has / GIB:.1f} GiB {where}"
-    if needed > has:
-        return (
-            f"about {needed / GIB:.1f} GiB of memory needed, more than the {free}: "
-            "lower batch_size or max_length, set quantization=nf4 or gradient_checkpointing=true"
-        )
-    return f"about {needed / GIB:.1f} GiB of memory needed; {free}"
+def activation_bytes(size: ModelSize, run: Training) -> int:
+    """What all layers keep, with the casts of the weights that autocast makes."""
+    tokens = run.rows * run.length
+    layer = layer_bytes(size, run)
+    if run.checkpointing:
+        # Each layer's input, and one layer whole with the gradients on their way through it.
+        a_token = size.layers * size.hidden * run.stream + 1.5 * layer
+    else:
+        a_token = size.layers * layer + 0.5 * layer
+    ends = 12 * size.hidden  # embedding and last norm
+    return round(tokens * (a_token + ends)) + cast_bytes(size, run)
+
+
+def cast_bytes(size: ModelSize, run: Training) -> int:
+    """bf16 copies of float32 weights: kept for the whole pass, or of one layer at a time."""
+    if not run.bf16 or run.bf16_weights or run.quantization != "none":
+        return 0
+    linear = 2 * (size.parameters - size.embedding)
+    # Autocast keeps the copies of weights that are trained; those of frozen ones are kept by the
+    # backward pass, and checkpointing has none until it comes to their layer.
+    return linear // size.layers if run.checkpointing and not run.full else linear
+
+
+def head_bytes(size: ModelSize, run: Training) -> int:
+    """The output head's tiles and gradients, which come when all activations are there."""
+    tokens = run.rows * run.length
+    words = min(TILE_WORDS, size.vocabulary)
+    tile = min(tokens, TILE_TOKENS) * words
+    used = tile * run.width + tokens * size.hidden * (4 + run.width)
+    if not run.gpu:
+        used += tile * TILE_BYTES_CPU
+    if run.width != run.stream or run.quantization != "none":
+        used += words * size.hidden * 2
+    if run.full:
+        # The gradient of the head in float32, before it is added to what is there already.
+        used += size.vocabulary * size.hidden * 4
+    return used
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What drawing answers depends on: `rows` of them at once, `prompt` + `new` tokens long."""
+
+    rows: int
+    prompt: int
+    new: int
+    bf16: bool
+    gpu: bool
+
+
+def generation(size: ModelSize, run: Generation) -> Estimate:
+    """The peak of generation: the prompts read in at the end of a round, or the longest cache."""
+    width = 2 if run.bf16 else 4
+    length = run.prompt + run.new
+    cache = run.rows * length * size.layers * 2 * size.key * width
+    cache += cache // size.layers  # a layer's cache is copied as it grows
+    # A layer's gates and products, its norms in float32, its queries, keys and values.
+    layer = 3 * width * size.intermediate + 12 * size.hidden + 4 * width * size.query
+    return Estimate(
+        {
+            "weights": size.parameters * width,
+            "activations": run.rows * length * layer,
+            "head": run.rows * size.vocabulary * 4 * SAMPLING_COPIES,
+            "cache": cache,
+            "libraries": OVERHEAD_GPU if run.gpu else OVERHEAD_CPU,
+        }
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 Label = str
 """One of `harmful`, `unharmful`, `refusal`, `compliance`."""
@@ -86,7 +87,10 @@ class Generation:
 class HardSample:
     """A conversation on which the model was sometimes right and sometimes wrong.
 
-    `chosen` and `rejected` are indices into `generations`; `weight` is alpha of HS-DPO.
+    `chosen` and `rejected` are indices into `generations`, None where the answers are all wrong:
+    such a sample makes no pair, but its gold label may be worth a look. `weight` is alpha of
+    HS-DPO. `model` names the moderator that gave the answers, `sampling` how they were drawn
+    (seed, temperature, top_p, max_new_tokens, k).
     """
 
     example: GuardExample
@@ -94,9 +98,11 @@ class HardSample:
     generations: tuple[Generation, ...]
     k_correct: int
     k_incorrect: int
-    chosen: int
-    rejected: int
+    chosen: int | None
+    rejected: int | None
     weight: float = 1.0
+    model: str = ""
+    sampling: dict[str, Any] = field(default_factory=dict)
 
 
 class GuardUIError(Exception):
@@ -155,6 +161,22 @@ class HubError(GuardUIError):
     code = "hub"
 
 
+class EndpointError(GuardUIError):
+    """A model's endpoint refused or could not be reached; `status` is HTTP's, 0 without answer."""
+
+    code = "endpoint"
+
+    def __init__(self, message: str, *, status: int = 0, advice: str | None = None) -> None:
+        super().__init__(message, advice=advice)
+        self.status = status
+
+
+class TooLargeError(InputError):
+    """A run that needs more memory than its device has; the advice says what to change."""
+
+    code = "too_large"
+
+
 class OutOfMemoryError(GuardUIError):
     """The device ran out of memory; the advice says what to change."""
 
@@ -165,6 +187,12 @@ class DivergedError(GuardUIError):
     """The loss became NaN or infinite."""
 
     code = "nan_loss"
+
+
+class RisingLossError(DivergedError):
+    """The loss rose far above its best and stayed there."""
+
+    code = "rising_loss"
 
 
 class DiskFullError(GuardUIError):

@@ -49,7 +49,7 @@ def pairs_from_predictions(
         raise DataError(f"{faults[0]} ({len(faults)} faults)", faults)
     template = GuardTemplate.default()
     pairs = [
-        Pair(*_conversation(text, template), answer, second[text])
+        Pair(*conversation_of(text, template), answer, second[text])
         for text, answer in first.items()
         if text in second
     ]
@@ -190,7 +190,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= 40 else text[:39] + "…"
 
 
-def _conversation(text: str, template: GuardTemplate) -> tuple[str, str | None]:
+def conversation_of(text: str, template: GuardTemplate) -> tuple[str, str | None]:
     """Takes the instruction off a model input and splits the rest into request and reply."""
     head = template.input_layout.split("{prompt}")[0]
     start = text.find("\n" + head) + 1 if not text.startswith(head) else 0

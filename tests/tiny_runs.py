@@ -100,6 +100,8 @@ class Recorder:
         self.rows: list[tuple[int, dict[str, float]]] = []
         self.made: list[tuple[str, Path, str, dict[str, Any]]] = []
         self.found: list[Any] = []
+        self.command = "guardui run a-test"
+        self.remarks: list[tuple[str, dict[str, Any]]] = []
 
     def activity(self, text: str) -> None:
         self.activities.append(text)
@@ -109,6 +111,12 @@ class Recorder:
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         self.rows.append((step, dict(values)))
+
+    def rewind(self, step: int) -> None:
+        self.rows = [row for row in self.rows if row[0] <= step]
+
+    def remark(self, text: str, data: Mapping[str, Any]) -> None:
+        self.remarks.append((text, dict(data)))
 
     def artifact(self, kind: str, path: Path, name: str, details: Mapping[str, Any]) -> None:
         self.made.append((kind, path, name, dict(details)))
@@ -135,10 +143,12 @@ class ScriptedEngine:
         return len(text.split())
 
     def generate(
-        self, prompts: Sequence[str], sampling: Any, should_stop: Any = None
+        self, prompts: Sequence[str], sampling: Any, should_stop: Any = None, on_ended: Any = None
     ) -> list[list[Answer]]:
         self.prompts += prompts
         self.samplings.append(sampling)
+        if on_ended:
+            on_ended(len(prompts), len(prompts) * sampling.n)
         texts = [[self.script(prompt, i) for i in range(sampling.n)] for prompt in prompts]
         return [[Answer(text, len(text.split()), True) for text in given] for given in texts]
 

@@ -1,142 +1,91 @@
-"""The Hard samples tab: what mining found, filtered, and one sample opened."""
+"""The Hard samples tab: its parts, the questions that `samples.js` asks of them, and the answers.
+
+All that is shown follows from the address, so nothing is kept between two clicks. A click asks for
+parts to be drawn (`click`), for something to be done first (`submit`), or to train (`select`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
-from db.jobs import list_jobs
-from db.samples import get_sample, list_samples, sources
 from db.session import Database
-from guardui.render import day, empty
-from guardui.render_jobs import job_name
-from guardui.render_samples import sample_detail, samples_table
-from guardui.tabs.wiring import PICK_ROW, QUIET, html
-from pipelines.schema import GuardTask
-from pipelines.template import GuardTemplate
+from guardui.render import esc, page
+from guardui.render_sample_dialogs import dialogs, snack, tools
+from guardui.render_samples import NOTHING_OPEN
+from guardui.sample_address import read_place, write_place
+from guardui.tabs.sample_acts import Done, perform
+from guardui.tabs.sample_parts import PARTS, draw
+from guardui.tabs.sample_versions import train_on, train_outputs
+from guardui.tabs.train import TrainTab
+from guardui.tabs.wiring import QUIET, SAYING, html, told
+from guardui.theme import STATIC
 
-Refresh = Callable[[int | None], list[Any]]
-PAGE_ROWS = 12
-EVERY = "all"
-NOTHING_OPEN = empty("No sample opened", "Choose a row to see its answers and verdicts.")
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """What the list is narrowed to; the order is that of the components."""
-
-    job: int | None
-    task: str
-    source: str
-    min_weight: float | None
-    text: str
+SCRIPTS = ("samples.js", "samples_acts.js", "samples_events.js")
+# A visitor's next question waits in the browser for this one's answer.
+ASKING: dict[str, Any] = {"trigger_mode": "multiple"}
 
 
-def build(database: Database) -> tuple[Refresh, list[Any]]:
-    """Builds the tab. Returns what brings it up to date, and the components that it then sets;
-    it takes the first of them."""
-    offset, opened = gr.State(0), gr.State(None)
-    with gr.Row(elem_classes="gu-two"):
-        with gr.Column(scale=5, min_width=320):
-            with gr.Column(elem_classes="gu-panel"):
-                job = gr.Dropdown([], label="Mining job", elem_id="samples-job")
-                with gr.Row():
-                    tasks = [(task.heading, task.value) for task in GuardTask]
-                    task = gr.Dropdown(
-                        [("All", EVERY), *tasks], value=EVERY, label="Task", min_width=110
-                    )
-                    source = gr.Dropdown(
-                        [("All", EVERY)], value=EVERY, label="Source", min_width=110
-                    )
-                    weight = gr.Number(0, label="Weight at least", min_width=110, step=0.05)
-                text = gr.Textbox(
-                    label="Search", placeholder="Words in request or response", max_lines=1
-                )
-            with gr.Column(elem_classes="gu-panel"):
-                table = html(js_on_load=PICK_ROW, elem_id="samples-table")
-                with gr.Row():
-                    back = gr.Button("Previous", size="sm", scale=0, min_width=100)
-                    forth = gr.Button("Next", size="sm", scale=0, min_width=100)
-        with gr.Column(scale=7, min_width=320, elem_classes="gu-panel"):
-            detail = html(NOTHING_OPEN, elem_id="sample-detail")
+def build(database: Database, train: TrainTab, tabs: gr.Tabs) -> None:
+    """Builds the tab; it asks for what it shows once it is in the page."""
+    parts: dict[str, Any] = {}
+    with gr.Column(elem_id="samples-root", elem_classes="hs-root"):
+        with gr.Column(elem_classes="gu-panel hs-panel", elem_id="samples-top"):
+            parts["head"] = html(elem_id="samples-head")
+            parts["balance"] = html(elem_id="samples-balance")
+            parts["versions"] = html(elem_id="samples-versions")
+        with gr.Row(elem_classes="hs-columns"):
+            with gr.Column(elem_classes="gu-panel hs-side", min_width=0):
+                parts["filters"] = html(elem_id="samples-filters")
+            with gr.Column(elem_classes="gu-panel hs-middle", min_width=0):
+                html(tools(), elem_id="samples-tools")
+                parts["list"] = html(elem_id="samples-list")
+            with gr.Column(elem_classes="gu-panel hs-open-one", min_width=0):
+                parts["detail"] = html(NOTHING_OPEN, elem_id="samples-detail")
+        html(dialogs() + snack(), elem_id="samples-dialogs")
+        script = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS)
+        answer = html(js_on_load=script, elem_id="samples-answer")
+    outputs = [*(parts[name] for name in PARTS), answer]
 
-    fields = [job, task, source, weight, text]
-    listing = [table, back, forth, offset]
+    def show(event: gr.EventData) -> list[Any]:
+        return answered(database, event.ask)
 
-    def show(start: int, sample: int | None, *filled: Any) -> list[Any]:
-        return list_page(database, Filters(*filled), start, sample)
+    def act(event: gr.EventData) -> list[Any]:
+        asked = event.ask
+        done = Done()
+        with told("Not done"):
+            done = perform(database, asked)
+        return answered(database, asked, done)
 
-    def pick(event: gr.EventData, start: int, *filled: Any) -> list[Any]:
-        with database.read() as session:
-            row = get_sample(session, int(event.id))
-        if row is None:
-            return [empty("This sample is gone", "Its job was run again."), None, *_skip(4)]
-        page = list_page(database, Filters(*filled), start, row.id)
-        return [sample_detail(row, GuardTemplate.default().steps), row.id, *page]
+    answer.click(show, None, outputs, **QUIET | ASKING)
+    answer.submit(act, None, outputs, **SAYING | ASKING)
 
-    gr.on(
-        [job.change, task.change, source.change, weight.change, text.change],
-        lambda sample, *filled: show(0, sample, *filled),
-        [opened, *fields],
-        listing,
-        trigger_mode="always_last",
-        **QUIET,
+    def learn(event: gr.EventData) -> list[Any]:
+        return train_on(database, train, int(event.version))
+
+    answer.select(learn, None, train_outputs(train, tabs), **SAYING)
+
+
+def in_front(request: gr.Request) -> Any:
+    """The tabs with this one chosen, where the address of the page asks for it."""
+    return (
+        gr.Tabs(selected="samples") if request.query_params.get("tab") == "samples" else gr.skip()
     )
-    table.click(pick, [offset, *fields], [detail, opened, *listing], **QUIET)
-    for button, by in ((back, -PAGE_ROWS), (forth, PAGE_ROWS)):
-        button.click(
-            lambda start, sample, *filled, by=by: show(max(0, start + by), sample, *filled),
-            [offset, opened, *fields],
-            listing,
-            **QUIET,
-        )
-
-    def refresh(chosen: int | None) -> list[Any]:
-        return job_choices(database, chosen)
-
-    return refresh, [job, source, *listing]
 
 
-def _skip(count: int) -> list[Any]:
-    return [gr.skip() for _ in range(count)]
-
-
-def job_choices(database: Database, chosen: int | None) -> list[Any]:
-    """The mining jobs with samples, the newest chosen unless another was, and its first page."""
-    with database.read() as session:
-        mined = [
-            one for one in list_jobs(session) if list_samples(session, job_id=one.id, limit=1)[1]
-        ]
-        job = chosen if chosen in {job.id for job in mined} else (mined[0].id if mined else None)
-        found = sources(session, job) if job else []
-    choices = [(f"{job_name(one)} · {day(one.finished_at)}", one.id) for one in mined]
-    first = list_page(database, Filters(job, EVERY, EVERY, None, ""), 0, None)
-    return [
-        gr.Dropdown(choices, value=job),
-        gr.Dropdown([("All", EVERY), *[(one or "none", one) for one in found]], value=EVERY),
-        *first,
-    ]
-
-
-def list_page(database: Database, filters: Filters, start: int, opened: int | None) -> list[Any]:
-    """[table, Previous, Next, offset] for the samples that match."""
-    with database.read() as session:
-        rows, total = list_samples(
-            session,
-            job_id=filters.job,
-            task=None if filters.task == EVERY else filters.task,
-            source=None if filters.source == EVERY else filters.source,
-            text=filters.text.strip() or None,
-            min_weight=filters.min_weight,
-            limit=PAGE_ROWS,
-            offset=start,
-        )
-    return [
-        samples_table(rows, total, start, opened, mined=filters.job is not None),
-        gr.Button(interactive=start > 0),
-        gr.Button(interactive=start + len(rows) < total),
-        start,
-    ]
+def answered(database: Database, asked: Mapping[str, Any], done: Done | None = None) -> list[Any]:
+    """The parts that were asked for, the others left as they are, and what to tell the script."""
+    names = asked.get("parts")
+    wanted = [name for name in PARTS if isinstance(names, list) and name in names]
+    said: dict[str, Any] = {"number": asked.get("number")}
+    drawn: dict[str, str] = {}
+    with told("Not shown"):
+        place, drawn = draw(database, read_place(str(asked.get("query", ""))), wanted, asked)
+        said["query"] = write_place(place)
+    if done is not None:
+        said |= {"said": done.said, "acted": {"ids": done.ids} if done.ids else None}
+    told_script = page(f'<span hidden data-answer="{esc(json.dumps(said))}"></span>')
+    return [*(drawn.get(name, gr.skip()) for name in PARTS), told_script]

@@ -9,14 +9,17 @@ import gradio as gr
 
 from db.session import Database
 from guardui.forms import changed_values
+from guardui.planning import plan_of, ready_config
 from guardui.render import empty, fault_note, note
+from guardui.render_plan import plan_block
 from guardui.render_train import dataset_preview, other_ways
 from guardui.tabs.wiring import told
 from pipelines.datasets import read_dataset
 from pipelines.jobs import queue
-from pipelines.jobs.references import find_parents, resolved_so_far, with_absolute_paths
+from pipelines.presets import about
 from pipelines.schema import GuardUIError
 from pipelines.stages.base import Stage, StageConfig, build_config
+from pipelines.stages.data import ROWS_SAY, is_to_come, shared_reads
 
 NOT_LOOKED_AT = empty("Not looked at yet", "Press Check to read the data and see what would run.")
 
@@ -31,37 +34,40 @@ def same_run(stage: Stage, preset: str, filled: Sequence[Any]) -> str:
 
 
 def looked_at(database: Database, stage: Stage, preset: str, filled: Sequence[Any]) -> list[Any]:
-    """[note at the form, preview] after reading the data and running the stage's own check."""
-    with told("Not checked") as outcome:
+    """[note at the form, preview] after reading the data and running the stage's own check.
+
+    A run that can't fit is refused, and its plan shown all the same.
+    """
+    seen: list[str] = []
+    with told("Not checked") as outcome, shared_reads():
         config = build_config(stage, preset or None, changed_values(stage, preset, filled))
-        remarks = checked(database, stage, config)
-        shown = data_shown(database, config)
-        fine = note("ok", "Ready to launch", remarks)
-        return [gr.HTML(visible=False), fine + shown]
-    return [gr.HTML(outcome.note, visible=True), NOT_LOOKED_AT]
-
-
-def checked(database: Database, stage: Stage, config: StageConfig) -> list[str]:
-    """What the stage itself says of a config; raises for what can't work."""
-    config = with_absolute_paths(config)
-    with database.read() as session:
-        find_parents(session, config)
-        ready = resolved_so_far(session, config)
-    return stage.check(ready)
+        planned = plan_of(database, stage, config)
+        if planned is not None:
+            seen.append(plan_block(planned, about(stage.name, preset)))
+        seen.append(data_shown(database, config))
+        remarks = stage.check(ready_config(database, config))
+        known = planned.remarks if planned else ()
+        fine = note("ok", "Ready to launch", [one for one in remarks if one not in known])
+        return [gr.HTML(visible=False), fine + "".join(seen)]
+    return [gr.HTML(outcome.note, visible=True), "".join(seen) or NOT_LOOKED_AT]
 
 
 def data_shown(database: Database, config: StageConfig) -> str:
-    """The rows that a config names, as a preview; nothing where it names none."""
-    values = config.model_dump()
-    if not values.get("dataset"):
+    """The rows that a config names, as a preview; nothing where it names none, or where a job has
+    yet to make them."""
+    values = ready_config(database, config).model_dump()
+    ref = values.get("dataset", "")
+    if not ref or is_to_come(ref):
         return ""
-    ref = str(queue.resolve_reference(database, "dataset", values["dataset"]))
     return dataset_preview(
         read_dataset(
             ref,
             max_rows=values.get("max_rows") or None,
             seed=values.get("seed", 0),
             split=values.get("split") or None,
+            task=None if (task := values.get("label_task", ROWS_SAY)) == ROWS_SAY else task,
+            sources=values.get("sources", ()),
+            without_sources=values.get("without_sources", ()),
         )
     )
 

@@ -29,6 +29,8 @@ from pipelines.stages import all_stages
 from pipelines.stages.base import Stage
 
 NO_PRESET = ""
+OPENED = "rsft"
+"""Where most people begin; the stage before it is for those who have no reasoning yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +118,13 @@ def _build_stages(database: Database, settings: Settings, launched: gr.State) ->
     stages = list(all_stages().values())
     picker = gr.Radio(
         [(stage.title, stage.name) for stage in stages],
-        value=stages[0].name,
+        value=OPENED,
         label="Stage",
         elem_id="train-stage",
         elem_classes="gu-panel",
     )
     forms = [
-        _build_form(database, settings, launched, stage, visible=stage is stages[0])
+        _build_form(database, settings, launched, stage, visible=stage.name == OPENED)
         for stage in stages
     ]
     picker.input(
@@ -219,7 +221,7 @@ def _build_fields(
             upload_button(settings, made[spec.name])
 
     def rows(wanted: list[FieldSpec]) -> None:
-        wide = [spec for spec in wanted if spec.kind in ("reference", "list")]
+        wide = [spec for spec in wanted if spec.kind in ("reference", "references", "list")]
         narrow = [spec for spec in wanted if spec not in wide]
         for spec in wide:
             make(spec)

@@ -18,6 +18,10 @@ class Sampling:
     seed: int = 0
 
 
+OnEnded = Callable[[int, int], None]
+"""Called as (answers that have ended, answers of the batch) while a batch is generated."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A generated text without its end token. `ended` is False where it hit the length limit."""
@@ -40,10 +44,12 @@ class Engine(Protocol):
         prompts: Sequence[str],
         sampling: Sampling,
         should_stop: Callable[[], bool] = lambda: False,
+        on_ended: OnEnded = lambda _ended, _all: None,
     ) -> list[list[Answer]]:
         """P prompts -> P lists of `sampling.n` answers, in the prompts' order.
 
-        Answers that `should_stop` cut off come back unended.
+        Answers that `should_stop` cut off come back unended. `on_ended` hears now and then how
+        many have ended; an engine that can't tell doesn't call it.
         """
 
     def stream(

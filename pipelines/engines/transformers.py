@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pipelines.base_models import stop_tokens
-from pipelines.engines.base import Answer, Sampling
+from pipelines.engines.base import Answer, OnEnded, Sampling
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ class TransformersEngine:
         prompts: Sequence[str],
         sampling: Sampling,
         should_stop: Callable[[], bool] = NEVER,
+        on_ended: OnEnded = lambda _ended, _all: None,
     ) -> list[list[Answer]]:
         import torch
 
@@ -52,6 +53,7 @@ class TransformersEngine:
                 ):
                     written[row] += more
                 pending = [row for row in pending if written[row][-1] not in self.stop_ids]
+                on_ended(len(given) - len(pending), len(given))
                 if not pending or should_stop():
                     break
         answers = [self._answer(tokens) for tokens in written]

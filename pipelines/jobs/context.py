@@ -17,10 +17,11 @@ import psutil
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from db import jobs, lifecycle, samples
-from db.models import Event, GenerationRow, HardSampleRow, now
+from db import jobs, lifecycle
+from db.models import Event, now
 from db.session import Database
 from pipelines.jobs.outcome import NewArtifact, insist, peak_memory, storable
+from pipelines.jobs.sample_rows import store_samples
 from pipelines.schema import HardSample, InputError
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ MEMORY_SECONDS = 30.0
 
 OnEvent = Callable[[str, Mapping[str, Any]], None]
 """Called as (kind, data): `activity` {text}, `progress` {step, total}, `metrics` {step, ...},
-`artifact` {kind, name, path}, `hard_samples` {count}."""
+`remark` {text}, `artifact` {kind, name, path}, `hard_samples` {count}."""
 
 
 class JobContext:
@@ -49,9 +50,11 @@ class JobContext:
         directory: Path,
         *,
         heartbeat_seconds: float,
+        command: str = "",
         on_event: OnEvent | None = None,
     ) -> None:
         self.directory = directory
+        self.command = command
         self.made: list[NewArtifact] = []
         self._database = database
         self._job_id = job_id
@@ -108,6 +111,18 @@ class JobContext:
             self._metrics.append(row)
         self._tell("metrics", {"step": step, **finite})
 
+    def rewind(self, step: int) -> None:
+        with self._lock:
+            self._metrics = [row for row in self._metrics if not _later(row, step)]
+            self._again, self._again_from = False, step + 1
+
+    def remark(self, text: str, data: Mapping[str, Any]) -> None:
+        logger.warning("%s", text)
+        said = {"text": storable(text), **json.loads(json.dumps(dict(data), default=str))}
+        with self._lock:
+            self._metrics.append(Event(job_id=self._job_id, kind="log", data=said, at=now()))
+        self._tell("remark", {"text": text})
+
     def artifact(self, kind: str, path: Path, name: str, details: Mapping[str, Any]) -> None:
         path = Path(path).resolve()
         if not path.exists():
@@ -118,11 +133,7 @@ class JobContext:
         self._tell("artifact", {"kind": kind, "name": name, "path": str(path)})
 
     def hard_samples(self, samples_: Sequence[HardSample]) -> None:
-        def store() -> None:
-            with self._database.write() as session:
-                samples.replace_samples(session, self._job_id, hard_sample_rows(samples_))
-
-        insist(store)
+        store_samples(self._database, self._job_id, samples_)
         self._tell("hard_samples", {"count": len(samples_)})
 
     def should_stop(self) -> bool:
@@ -156,7 +167,7 @@ class JobContext:
         beats = asked or time.monotonic() >= self._next_beat
         with self._lock:
             rows, changes, again_from = list(self._metrics), dict(self._changes), self._again_from
-        if not (beats or rows or changes):
+        if not (beats or rows or changes or again_from is not None):
             return
         with self._database.write() as session:
             if asked:
@@ -173,7 +184,9 @@ class JobContext:
             self._asked_here.clear()
         self._next_beat = time.monotonic() + self._heartbeat_seconds
         with self._lock:
-            del self._metrics[: len(rows)]
+            # By identity: a rewind may have taken rows out meanwhile.
+            written = {id(row) for row in rows}
+            self._metrics = [row for row in self._metrics if id(row) not in written]
             self._changes = {k: v for k, v in self._changes.items() if changes.get(k) != v}
             self._again_from = None if self._again_from == again_from else self._again_from
 
@@ -182,6 +195,10 @@ class JobContext:
             data = {"rss": psutil.Process().memory_info().rss, "peak": peak_memory()}
             jobs.add_event(session, self._job_id, "heartbeat", data=data)
             self._next_memory = time.monotonic() + MEMORY_SECONDS
+
+
+def _later(row: Event, step: int) -> bool:
+    return row.kind == "metrics" and row.step is not None and row.step > step
 
 
 def _copy(row: Event) -> Event:
@@ -200,38 +217,3 @@ def digest(path: Path) -> tuple[str, int]:
         total.update(f"{name}\0{sha256}\n".encode())
         size += length
     return total.hexdigest(), size
-
-
-def hard_sample_rows(found: Sequence[HardSample]) -> list[HardSampleRow]:
-    """Hard samples as rows, with a row id that is unique among them."""
-    rows, seen = [], dict[str, int]()
-    for sample in found:
-        example = sample.example
-        row_id = storable(example.row_id)
-        seen[row_id] = seen.get(row_id, 0) + 1
-        row = HardSampleRow(
-            row_id=row_id if seen[row_id] == 1 else f"{row_id}#{seen[row_id]}",
-            source=storable(example.source),
-            task=sample.task.value,
-            prompt=storable(example.prompt),
-            response=None if example.response is None else storable(example.response),
-            gold={task.value: label for task, label in example.gold.items()},
-            k_correct=sample.k_correct,
-            k_incorrect=sample.k_incorrect,
-            chosen=sample.chosen,
-            rejected=sample.rejected,
-            weight=sample.weight,
-        )
-        row.generations = [
-            GenerationRow(
-                position=position,
-                text=storable(generation.text),
-                labels={task.value: label for task, label in generation.verdict.labels.items()},
-                error=generation.verdict.error,
-                correct=generation.correct,
-                tokens=generation.verdict.tokens,
-            )
-            for position, generation in enumerate(sample.generations)
-        ]
-        rows.append(row)
-    return rows

@@ -1,51 +1,105 @@
-"""Which device a job needs, told without loading torch."""
+"""Which device a job needs and which it sees, told without loading torch."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
-from pipelines.stages.base import StageConfig
+from db.leases import ANY
+from pipelines.stages.base import Config, StageConfig
 
 MAX_NAME = 20  # as the column has it; enough of a GPU's UUID to tell it from others
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def leased_device(config: StageConfig) -> str:
-    """The device whose lease a job needs: `cpu` or `cuda:N`, N as the driver counts."""
-    wanted = config.model_dump().get("device", "cpu")
+    """The device whose lease a job with this config needs; see `lease_for`."""
+    return lease_for(str(config.model_dump().get("device", "cpu")))
+
+
+def lease_for(wanted: str) -> str:
+    """`cpu`, `cuda:N` with N as the driver counts, or ANY where several accelerators would do."""
     if wanted == "auto":
-        return detect_device()
-    if not str(wanted).startswith("cuda"):
+        visible = visible_devices()
+        return visible[0] if len(visible) == 1 else ANY
+    if not wanted.startswith("cuda"):
         return "cpu"
-    return _as_driver_counts(int(str(wanted).partition(":")[2] or 0))
+    return _as_driver_counts(int(wanted.partition(":")[2] or 0))
 
 
 def detect_device() -> str:
-    """The first accelerator, or `cpu`, told without torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None and visible.strip() in ("", "-1"):
-        return "cpu"
-    if not _has_nvidia():
-        return "cpu"
-    return _as_driver_counts(0)
+    """The first accelerator, or `cpu`."""
+    return visible_devices()[0]
+
+
+def visible_devices() -> list[str]:
+    """The accelerators that this process may use, by the names that leases have; else `cpu`."""
+    if (count := _count_nvidia()) == 0:
+        return ["cpu"]
+    names = _visible_names()
+    found = map(str, range(count)) if names is None else names
+    return [f"cuda:{name}"[:MAX_NAME] for name in found] or ["cpu"]
+
+
+def _visible_names() -> list[str] | None:
+    """CUDA_VISIBLE_DEVICES as CUDA reads it: what follows an invalid entry doesn't count."""
+    given = os.environ.get(VISIBLE)
+    if given is None:
+        return None
+    names = [name.strip() for name in given.split(",")]
+    ends = (place for place, name in enumerate(names) if name in ("", "-1"))
+    return names[: next(ends, len(names))]
 
 
 def _as_driver_counts(index: int) -> str:
     """CUDA_VISIBLE_DEVICES renumbers; the lease is of the device itself."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    name = visible[index].strip() if index < len(visible) else ""
-    return f"cuda:{name or index}"[:MAX_NAME]
+    names = _visible_names() or []
+    return f"cuda:{names[index] if index < len(names) else index}"[:MAX_NAME]
+
+
+@contextmanager
+def only(device: str) -> Iterator[None]:
+    """Within this block what loads CUDA sees the leased accelerator alone.
+
+    A trainer that saw several would spread over those that other jobs hold. The jobs that this
+    process starts afterwards may use all of them again.
+    """
+    if not device.startswith("cuda:"):
+        yield
+        return
+    before = os.environ.get(VISIBLE)
+    names = _visible_names() or []
+    whole = (name for name in names if f"cuda:{name}"[:MAX_NAME] == device)
+    os.environ[VISIBLE] = next(whole, device.removeprefix("cuda:"))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VISIBLE]
+        else:
+            os.environ[VISIBLE] = before
+
+
+def as_seen(config: Config) -> Config:
+    """The config for a process that sees its own device alone: `cuda:3` is its only `cuda`."""
+    if str(config.model_dump().get("device", "")).startswith("cuda:"):
+        return config.model_copy(update={"device": "cuda"})
+    return config
 
 
 @cache
-def _has_nvidia() -> bool:
+def _count_nvidia() -> int:
     program = shutil.which("nvidia-smi")
     if program is None:
-        return False
+        return 0
     try:
         found = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return found.returncode == 0 and found.stdout.startswith("GPU ")
+        return 0
+    if found.returncode != 0:
+        return 0
+    return sum(line.startswith("GPU ") for line in found.stdout.splitlines())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from db import jobs, leases, lifecycle
 from db.session import Database
+from pipelines.jobs.devices import visible_devices
 from pipelines.jobs.launchers import own_identity
 from pipelines.jobs.supervisor import reconcile
 from pipelines.schema import InputError, NotFoundError, StopRequested
@@ -28,7 +29,7 @@ def wait_for_turn(
     try:
         while not _take_turn(database, job_id):
             with database.read() as session:
-                waits_for = leases.why_waiting(session, job_id)
+                waits_for = leases.why_waiting(session, job_id, visible_devices())
             if on_wait is not None and waits_for != told:
                 on_wait(waits_for)
             told = waits_for
@@ -56,7 +57,7 @@ def _take_turn(database: Database, job_id: int) -> bool:
         raise StopRequested(f"job={job_id}: was {state} before its turn came")
     reconcile(database)
     with database.write() as session:
-        if leases.reserve_next(session, only=job_id) is None:
+        if leases.reserve_next(session, only=job_id, devices=visible_devices()) is None:
             return False
         leases.set_process(session, job_id, **identity)
         return True

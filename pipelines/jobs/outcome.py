@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -16,20 +14,19 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
-from db import jobs, lifecycle
+from db import jobs, lifecycle, pair_sets
+from db.models import Artifact
 from db.session import Database
+from pipelines.failures import OOM_ADVICE, is_out_of_memory, peak_words
+from pipelines.failures import peak_memory as peak_memory
 from pipelines.schema import ConfigError, DataError, DiskFullError, GuardUIError, OutOfMemoryError
 
 T = TypeVar("T")
 
 FILE = "outcome.json"
 MAX_FAULTS = 50
-OOM_SIGNS = ("out of memory", "can't allocate memory", "cublas_status_alloc_failed")
-OOM_ADVICE = (
-    "Lower batch_size (raise accumulation as much), lower max_length, turn on "
-    "gradient_checkpointing, or load the base with quantization=nf4."
-)
 DISK_ADVICE = "Free some room, then resume the job: it goes on from its last checkpoint."
 
 
@@ -71,8 +68,23 @@ class Outcome:
                 session, job_id, self.state, self.reason, self.failure, attempt=self.attempt
             )
             for made in self.artifacts if ended else ():
-                jobs.add_artifact(session, job_id=job_id, **asdict(made))
+                row = jobs.add_artifact(session, job_id=job_id, **asdict(made))
+                if row.kind == "pair_set":
+                    register_pairs(session, row)
             return ended
+
+
+def register_pairs(session: Session, made: Artifact) -> None:
+    """Gives a pair set that a job made its version, in the set that the stage named, if it did."""
+    details = made.details
+    pair_sets.register_version(
+        session,
+        name=details.get("set_name"),
+        artifact_id=made.id,
+        sha256=details.get("pairs_sha256") or made.sha256,
+        rows=details.get("pairs", details.get("rows", 0)),
+        job_id=made.job_id,
+    )
 
 
 def read_outcome(folder: Path, attempt: int) -> Outcome | None:
@@ -103,8 +115,8 @@ def _name(error: BaseException) -> GuardUIError:
     if isinstance(error, GuardUIError):
         return error
     chain = list(_chain(error))
-    if any(_is_out_of_memory(one) for one in chain):
-        return OutOfMemoryError(f"out of memory ({_peak()}): {error}", advice=OOM_ADVICE)
+    if any(is_out_of_memory(one) for one in chain):
+        return OutOfMemoryError(f"out of memory ({peak_words()}): {error}", advice=OOM_ADVICE)
     if any(_is_disk_full(one) for one in chain):
         return DiskFullError(f"the disk is full: {error}", advice=DISK_ADVICE)
     return GuardUIError(f"{type(error).__name__}: {error}")
@@ -118,16 +130,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    """By name, for torch may not be loaded and must not be for this."""
-    names = {f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__}
-    by_type = any(n.startswith("torch") and n.endswith(".OutOfMemoryError") for n in names)
-    by_text = isinstance(error, RuntimeError) and any(
-        sign in str(error).lower() for sign in OOM_SIGNS
-    )
-    return isinstance(error, MemoryError) or by_type or by_text
-
-
 def _is_disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
@@ -138,21 +140,6 @@ def _is_disk_full(error: BaseException) -> bool:
 def storable(text: str) -> str:
     """The text without what databases refuse: PostgreSQL NUL, both half a surrogate pair."""
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-
-
-def peak_memory() -> int:
-    """The most memory that this process has held, in bytes."""
-    # macOS gives bytes, everything else kilobytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _peak() -> str:
-    text = f"peak {peak_memory() / 2**30:.1f} GiB of main memory"
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        text += f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB on the device"
-    return text
 
 
 def insist(action: Callable[[], T], seconds: float = 120.0) -> T:

@@ -2,91 +2,39 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import shlex
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db import jobs, leases, lifecycle
 from db.models import WAITING, Job
 from db.session import Database
 from pipelines.jobs.devices import detect_device as detect_device
-from pipelines.jobs.devices import leased_device
+from pipelines.jobs.devices import lease_for, visible_devices
 from pipelines.jobs.launchers import LAUNCHERS, identify
-from pipelines.jobs.outcome import DISK_ADVICE, explain_failure
-from pipelines.jobs.recipes import Step, get_recipe, refuse_unknown, values_of
-from pipelines.jobs.references import (
-    find_parents,
-    resolved_so_far,
-    with_absolute_paths,
-)
-from pipelines.jobs.references import (
-    resolve_reference as resolve_reference,
-)
-from pipelines.schema import DiskFullError, InputError, NotFoundError
+from pipelines.jobs.outcome import explain_failure
+from pipelines.jobs.planning import Group, Planned, insert, plan_recipe
+from pipelines.jobs.planning import check as check
+from pipelines.jobs.planning import check_room as check_room
+from pipelines.jobs.planning import command_line as command_line
+from pipelines.jobs.recipes import get_recipe
+from pipelines.jobs.references import resolve_reference as resolve_reference
+from pipelines.jobs.references import with_absolute_paths
+from pipelines.jobs.sweeps import SweepPlan, plan_sweep, require_all
+from pipelines.schema import InputError, NotFoundError
 from pipelines.settings import Settings, get_settings
 from pipelines.stages import get_stage
-from pipelines.stages.base import Stage, StageConfig, build_config
+from pipelines.stages.base import build_config
 
 logger = logging.getLogger(__name__)
-
-MIN_FREE_BYTES = 200 * 2**20
 
 
 def job_dir(settings: Settings, job_id: int) -> Path:
     """The folder of a job: log, checkpoints, outcome, artifacts."""
     return settings.jobs_dir / str(job_id)
-
-
-def command_line(stage: Stage, preset: str | None, config: StageConfig) -> str:
-    """The same run as a line for the shell; it names what differs from the preset."""
-    words = ["guardui", "run", stage.name]
-    if preset:
-        words += ["--preset", preset]
-    # Only the defaults and the preset, not validated: a field without a default may be missing.
-    usual = {name: info.get_default(call_default_factory=True) for name, info in _fields(stage)}
-    usual |= dict(stage.presets[preset]) if preset else {}
-    for name, value in config.model_dump(mode="json").items():
-        if value != usual.get(name):
-            words += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
-    return shlex.join(words)
-
-
-def _fields(stage: Stage) -> Any:
-    return stage.config.model_fields.items()
-
-
-def check_room(folder: Path) -> None:
-    """Raises DiskFullError where a job could hardly write anything."""
-    free = shutil.disk_usage(folder).free
-    if free < MIN_FREE_BYTES:
-        raise DiskFullError(
-            f"{folder} has {free / 2**20:.0f} MiB free: a job needs at least "
-            f"{MIN_FREE_BYTES / 2**20:.0f} MiB",
-            advice=DISK_ADVICE,
-        )
-
-
-def check(
-    database: Database, stage: Stage, config: StageConfig, links: Mapping[str, str] | None = None
-) -> list[str]:
-    """Looks at a run before it is queued, and returns the stage's remarks for people.
-
-    `links`: fields that jobs which don't exist yet will fill, with what stands for them. Raises
-    a GuardUIError where a reference names nothing or the stage says that it can't work.
-    """
-    links = links or {}
-    named = with_absolute_paths(config).model_copy(update=dict.fromkeys(links, ""))
-    with database.read() as session:
-        find_parents(session, named)
-        ready = resolved_so_far(session, named)
-    return stage.check(ready.model_copy(update=dict(links)))
 
 
 # Submitting
@@ -113,7 +61,7 @@ def submit(
     config = with_absolute_paths(build_config(stage, preset, values))
     check_room(get_settings().home)
     check(database, stage, config)
-    job_id = _insert(database, [(stage, preset, config, title, launcher)])[0]
+    job_id = insert(database, [Planned(stage, preset, config, title, launcher)])[0]
     if launcher in LAUNCHERS:
         dispatch(database)
     return job_id
@@ -121,73 +69,50 @@ def submit(
 
 def submit_recipe(
     database: Database,
-    recipe_name: str,
+    name: str,
     values: Mapping[str, Any],
     presets: Mapping[str, str] | None = None,
 ) -> list[int]:
-    """Queues a chain, all of it or nothing; returns the ids in the order of its steps.
+    """Queues a chain as a group, all of it or nothing; returns the ids in the order of its steps.
 
-    A value goes to each step whose config has that field, or to one of them where it is named
-    `stage.field`. `presets` replaces the preset of a stage. Raises as `submit` does.
+    A value goes to each step whose config has that field, to those of one stage where it is named
+    `stage.field`, or to one step as `key.field`. `presets` replaces the preset of a stage or of a
+    step. Raises as `submit` does.
     """
-    recipe = get_recipe(recipe_name)
-    refuse_unknown(recipe, values, presets or {})
+    recipe = get_recipe(name)
+    plans = plan_recipe(database, recipe, values, presets)
+    return submit_group(database, plans, Group("recipe", recipe.name, recipe.title))
+
+
+def submit_sweep(
+    database: Database,
+    name: str,
+    values: Mapping[str, Any],
+    presets: Mapping[str, str] | None = None,
+    *,
+    skip: bool = False,
+) -> list[int]:
+    """Queues a job for each value of one field, all other values shared; returns their ids.
+
+    `values` may hold `values`, the swept ones. Where some can't run nothing is queued and the
+    error tells why, unless `skip` leaves them out. Raises as `submit` does.
+    """
+    plan = plan_sweep(database, name, values, presets)
+    require_all(plan, skip)
+    return submit_group(database, plan.plans, sweep_group(plan))
+
+
+def sweep_group(plan: SweepPlan) -> Group:
+    """What the jobs of a sweep have in common."""
+    return Group("sweep", plan.sweep.name, plan.sweep.title, plan.sweep.field)
+
+
+def submit_group(database: Database, plans: Sequence[Planned], group: Group) -> list[int]:
+    """Queues jobs that were planned, as a group, and starts what may start; returns their ids."""
     check_room(get_settings().home)
-    chain = []
-    for step in recipe.steps:
-        stage, preset = get_stage(step.stage), (presets or {}).get(step.stage, step.preset)
-        # The jobs have no ids yet; `job:0` stands for what a step before this one will make.
-        links = dict.fromkeys(step.links, "job:0")
-        given = values_of(stage, values) | links
-        config = with_absolute_paths(build_config(stage, preset, given))
-        check(database, stage, config, links)
-        chain.append((stage, preset, config, f"{recipe.title}: {stage.title}", "local"))
-    ids = _insert(database, chain, recipe.steps)
+    ids = insert(database, plans, group)
     dispatch(database)
     return ids
-
-
-_Planned = tuple[Stage, str | None, StageConfig, str | None, str]
-
-
-def _insert(database: Database, plans: Sequence[_Planned], steps: Any = ()) -> list[int]:
-    """Stores all jobs in one transaction, links between them made `job:ID`."""
-    ids: dict[str, int] = {}
-    try:
-        with database.write() as session:
-            for index, (stage, preset, config, title, launcher) in enumerate(plans):
-                step: Step | None = steps[index] if steps else None
-                links = {f: f"job:{ids[s]}" for f, s in step.links.items()} if step else {}
-                config = config.model_copy(update=links)
-                ids[stage.name] = _add(session, stage, preset, config, title, launcher)
-            lifecycle.refresh_blocked(session)
-    except OperationalError as error:
-        if "disk is full" in str(error):
-            raise DiskFullError("the disk is full: no job stored", advice=DISK_ADVICE) from error
-        raise
-    return list(ids.values())
-
-
-def _add(
-    session: Session,
-    stage: Stage,
-    preset: str | None,
-    config: StageConfig,
-    title: str | None,
-    launcher: str,
-) -> int:
-    return jobs.add_job(
-        session,
-        stage=stage.name,
-        config=config.model_dump(mode="json"),
-        preset=preset,
-        title=title or (f"{stage.title} ({preset})" if preset else stage.title),
-        device=leased_device(config),
-        exclusive=stage.exclusive,
-        launcher=launcher,
-        parents=find_parents(session, config),
-        command=command_line(stage, preset, config),
-    ).id
 
 
 # Looking after
@@ -228,7 +153,9 @@ def resume(database: Database, job_id: int, launcher: str = "local") -> str:
     check_room(get_settings().home)
     with database.write() as session:
         job = _get(session, job_id)
-        queued = lifecycle.requeue(session, job_id, launcher)
+        # It may have had any device; it need not wait for that same one.
+        device = lease_for(str(job.config.get("device", "cpu")))
+        queued = lifecycle.requeue(session, job_id, launcher, device)
         if queued is None:
             raise InputError(
                 f"job={job_id}: is {job.state}, must be stopped, interrupted or failed"
@@ -254,11 +181,12 @@ def dispatch(database: Database) -> list[int]:
     manages, and launched after.
     """
     launched: list[int] = []
+    devices = visible_devices()
     with database.read() as session:
-        waiting = len(leases.startable(session))
+        waiting = len(leases.startable(session, devices))
     for _ in range(waiting):
         with database.write() as session:
-            job = leases.reserve_next(session)
+            job = leases.reserve_next(session, devices=devices)
         if job is None:
             break
         if _launch(database, job):

@@ -1,56 +1,87 @@
-"""Chains of stages: each job takes what the one before it made."""
+"""Chains of stages: each job takes what those before it made."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.schema import InputError, NotFoundError
-from pipelines.stages import get_stage
-from pipelines.stages.base import Stage
+from pipelines.jobs.ensemble import EnsembleOptions, ensemble_steps
+from pipelines.jobs.steps import Recipe as Recipe
+from pipelines.jobs.steps import Step as Step
+from pipelines.schema import NotFoundError
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A stage of a recipe. `links`: a config field -> the earlier stage whose artifact it takes."""
-
-    stage: str
-    preset: str | None = None
-    links: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Steps in the order in which they run; a stage occurs once."""
-
-    name: str
-    title: str
-    summary: str
-    steps: Sequence[Step]
-
-
-def _method(rsft: str, mine: str, hsdpo: str) -> Sequence[Step]:
-    """The method of GuardReasoner (arXiv 2501.18492) with a preset for each stage."""
+def _method(_values: Mapping[str, Any]) -> Sequence[Step]:
+    """The method of GuardReasoner (arXiv 2501.18492) with one model."""
     return (
-        Step("rsft", rsft),
-        Step("mine", mine, {"adapter": "rsft"}),
-        Step("hsdpo", hsdpo, {"adapter": "rsft", "pairs": "mine"}),
+        Step("rsft", "rsft"),
+        Step("mine", "mine", links={"adapter": "rsft"}),
+        Step("hsdpo", "hsdpo", links={"adapter": "rsft", "pairs": "mine"}),
     )
 
 
+def _continued(_values: Mapping[str, Any]) -> Sequence[Step]:
+    """One epoch, and two more that go on from it: three in all."""
+    return (
+        Step("first", "rsft", values={"epochs": 1}, title="R-SFT, the first epoch"),
+        Step(
+            "continued",
+            "rsft",
+            "exp18-continue",
+            values={"epochs": 2},
+            links={"adapter": "first"},
+            title="R-SFT, two more epochs",
+        ),
+    )
+
+
+def _presets(rsft: str, mine: str, hsdpo: str) -> dict[str, str | None]:
+    return {"rsft": rsft, "mine": mine, "hsdpo": hsdpo}
+
+
+def _ensemble_presets(rsft: str, mine: str, hsdpo: str) -> dict[str, str | None]:
+    return {"rsft": rsft, "mine": mine, "merge": None, "hsdpo": hsdpo}
+
+
+DEMO = ("smollm2-demo", "smollm2-demo", "smollm2-demo")
 _ALL = (
     Recipe(
         "demo",
         "The whole method, small",
         "R-SFT, mining and HS-DPO of SmolLM2-135M on a few rows: minutes on two CPU cores.",
-        _method("smollm2-demo", "smollm2-demo", "smollm2-demo"),
+        _presets(*DEMO),
+        _method,
     ),
     Recipe(
         "exp19",
         "The whole method on one GPU",
         "QLoRA of Llama-3.2-3B-Instruct, mining as in the paper, then HS-DPO at 4 x 64.",
-        _method("exp19", "paper", "single-gpu"),
+        _presets("exp19", "paper", "single-gpu"),
+        _method,
+    ),
+    Recipe(
+        "exp18",
+        "One epoch, then on to three",
+        "QLoRA of Llama-3.2-3B-Instruct for one epoch, then two more that go on from its adapter.",
+        {"rsft": "exp18"},
+        _continued,
+    ),
+    Recipe(
+        "ensemble",
+        "Ensemble mining, as in the paper",
+        "Beside the main model one for each source that is left out; each source is mined by the "
+        "models that saw it, the findings are merged, and HS-DPO trains the main model on them.",
+        _ensemble_presets("paper-1b", "paper", "paper"),
+        ensemble_steps,
+        EnsembleOptions,
+    ),
+    Recipe(
+        "ensemble-demo",
+        "Ensemble mining, small",
+        "The same chain with SmolLM2-135M on a few rows, for a laptop.",
+        _ensemble_presets(*DEMO),
+        ensemble_steps,
+        EnsembleOptions,
     ),
 )
 RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
@@ -61,30 +92,3 @@ def get_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise NotFoundError(f"recipe={name}: no such recipe (there are: {', '.join(RECIPES)})")
     return RECIPES[name]
-
-
-def values_of(stage: Stage, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values meant for this stage: those of its fields, then those named `stage.field`."""
-    fields = stage.config.model_fields
-    shared = {name: value for name, value in values.items() if name in fields}
-    own = {
-        name: values[f"{stage.name}.{name}"] for name in fields if f"{stage.name}.{name}" in values
-    }
-    return shared | own
-
-
-def refuse_unknown(recipe: Recipe, values: Mapping[str, Any], presets: Mapping[str, str]) -> None:
-    """Raises InputError for a value or preset that no step of the recipe takes."""
-    names = [step.stage for step in recipe.steps]
-    for name in presets:
-        if name not in names:
-            known = ", ".join(names)
-            raise InputError(f"presets: {recipe.name} has no stage {name} (it has: {known})")
-    known_fields: set[str] = set()
-    for name in names:
-        fields = get_stage(name).config.model_fields
-        known_fields |= {*fields, *(f"{name}.{field}" for field in fields)}
-    unknown = [key for key in values if key not in known_fields]
-    if unknown:
-        known = ", ".join(sorted(field for field in known_fields if "." not in field))
-        raise InputError(f"{', '.join(unknown)}: unknown setting (known: {known})")

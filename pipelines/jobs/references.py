@@ -11,14 +11,17 @@ from sqlalchemy.orm import Session
 from db import jobs
 from db.models import RESUMABLE, Job
 from db.session import Database
+from pipelines.jobs.pair_versions import named_version
 from pipelines.schema import InputError, NotFoundError
-from pipelines.stages.base import StageConfig, references
+from pipelines.stages.base import Config, StageConfig, references, with_references
 
 REFERENCE = re.compile(r"(job|artifact):(.*)", re.DOTALL)
 
 
 def resolve_reference(database: Database, kind: str, value: str) -> Path | str:
     """`artifact:N` or `job:N` -> the path of that artifact; a path -> absolute; else unchanged.
+
+    A pair set may be named `NAME@vN` too.
 
     Raises NotFoundError where there is no such job, artifact or file, and InputError where the
     artifact is of another kind or the job has not made it.
@@ -40,6 +43,8 @@ def _resolve(session: Session, kind: str, value: str) -> Path | str:
         artifact = next((one for one in reversed(job.artifacts) if one.kind == kind), None)
         if artifact is None:
             raise InputError(f"{value}: job {number} ({job.stage}, {job.state}) made no {kind}")
+    elif kind == "pair_set" and (version := named_version(session, value)):
+        artifact = version.artifact
     else:
         return absolute(value)
     if not Path(artifact.path).exists():
@@ -73,19 +78,20 @@ def absolute(value: str) -> Path | str:
         return value
 
 
-def with_absolute_paths(config: StageConfig) -> StageConfig:
+def with_absolute_paths(config: Config) -> Config:
     """The config with its paths made absolute, for a worker runs in a folder of its own.
 
     That is each reference, and any other text with a path separator, that names something that
     exists.
     """
-    named = references(config)
+    named = {name for name, _, _ in references(config)}
     texts = {
-        name: value
+        name: str(absolute(value))
         for name, value in config.model_dump().items()
-        if isinstance(value, str) and value and (name in named or os.sep in value)
+        if isinstance(value, str) and os.sep in value and name not in named
     }
-    return config.model_copy(update={name: str(absolute(text)) for name, text in texts.items()})
+    config = with_references(config, lambda _name, _kind, value: str(absolute(value)))
+    return config.model_copy(update=texts)
 
 
 def find_parents(session: Session, config: StageConfig) -> list[int]:
@@ -94,7 +100,7 @@ def find_parents(session: Session, config: StageConfig) -> list[int]:
     Raises NotFoundError for one that does not exist, InputError for one that cannot deliver.
     """
     parents: set[int] = set()
-    for field, (kind, value) in references(config).items():
+    for field, kind, value in references(config):
         what, number = parse_reference(value)
         if what == "artifact":
             _resolve(session, kind, value)
@@ -113,21 +119,20 @@ def find_parents(session: Session, config: StageConfig) -> list[int]:
     return sorted(parents)
 
 
-def resolved(database: Database, config: StageConfig) -> StageConfig:
+def resolved(database: Database, config: Config) -> Config:
     """The config with every reference made a path."""
-    paths = {
-        name: str(resolve_reference(database, kind, value))
-        for name, (kind, value) in references(config).items()
-    }
-    return config.model_copy(update=paths)
+    return with_references(
+        config, lambda _name, kind, value: str(resolve_reference(database, kind, value))
+    )
 
 
-def resolved_so_far(session: Session, config: StageConfig) -> StageConfig:
+def resolved_so_far(session: Session, config: Config) -> Config:
     """The config with a path for each reference but those to jobs that have yet to succeed."""
-    paths: dict[str, str] = {}
-    for name, (kind, value) in references(config).items():
+
+    def path_of(_name: str, kind: str, value: str) -> str:
         what, number = parse_reference(value)
         if what == "job" and _get_job(session, value, number).state != "succeeded":
-            continue
-        paths[name] = str(_resolve(session, kind, value))
-    return config.model_copy(update=paths)
+            return value
+        return str(_resolve(session, kind, value))
+
+    return with_references(config, path_of)

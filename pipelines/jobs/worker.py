@@ -16,7 +16,10 @@ from types import FrameType
 from db import jobs, leases, lifecycle
 from db.models import Job
 from db.session import Database, open_database
+from pipelines.job_inputs import write_inputs
 from pipelines.jobs.context import JobContext, OnEvent
+from pipelines.jobs.devices import as_seen, only, visible_devices
+from pipelines.jobs.inputs import describe_inputs
 from pipelines.jobs.launchers import WORKER_ENV, own_identity
 from pipelines.jobs.outcome import FILE, Outcome, explain_failure, insist, storable
 from pipelines.jobs.queue import check_room, job_dir
@@ -61,7 +64,7 @@ def run_job(
             except OSError as error:
                 outcome = _failed(job, error)
             else:
-                with _log_file(folder / "log.txt" if foreground else None):
+                with _log_file(folder / "log.txt" if foreground else None), only(job.device):
                     outcome = _attempt(database, job, folder, on_event)
             # From here on it is short, and nothing may come between.
             _settle(database, job_id, folder, outcome)
@@ -78,7 +81,7 @@ def _claim(database: Database, job_id: int) -> Job:
 
     def take() -> Job:
         with database.write() as session:
-            job = leases.claim(session, job_id, **identity)
+            job = leases.claim(session, job_id, **identity, devices=visible_devices())
             if job is not None:
                 return job
             found = jobs.get_job(session, job_id)
@@ -99,7 +102,13 @@ def _attempt(database: Database, job: Job, folder: Path, on_event: OnEvent | Non
     """Runs the stage and tells how it ended, whatever happens."""
     seconds = get_settings().heartbeat_seconds
     context = JobContext(
-        database, job.id, job.attempt, folder, heartbeat_seconds=seconds, on_event=on_event
+        database,
+        job.id,
+        job.attempt,
+        folder,
+        heartbeat_seconds=seconds,
+        command=job.command,
+        on_event=on_event,
     )
     try:
         with context, _signals(context):
@@ -125,7 +134,9 @@ def _failed(job: Job, error: BaseException) -> Outcome:
 def _run_stage(database: Database, job: Job, context: JobContext) -> None:
     check_room(context.directory)
     stage = get_stage(job.stage)
-    config = resolved(database, build_config(stage, None, job.config))
+    given = build_config(stage, None, job.config)
+    config = resolved(database, given)
+    write_inputs(context.directory, describe_inputs(database, given, config))
     plain = config.model_dump(mode="json")
     (context.directory / "config.json").write_text(json.dumps(plain, indent=2), "utf-8")
     (context.directory / "command.txt").write_text(job.command + "\n", "utf-8")
@@ -135,7 +146,7 @@ def _run_stage(database: Database, job: Job, context: JobContext) -> None:
             lifecycle.set_resolved(session, job.id, plain)
 
     insist(keep)
-    stage.run(config, context)
+    stage.run(as_seen(config), context)
 
 
 def _settle(database: Database, job_id: int, folder: Path, outcome: Outcome) -> None:

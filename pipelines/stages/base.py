@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipelines.plan import Workload
 from pipelines.schema import ConfigError, HardSample, InputError
+
+Config = TypeVar("Config", bound=BaseModel)
 
 
 def reference(kind: str) -> Any:
-    """Marks a config field that names an artifact of this kind.
+    """Marks a config field, a text or a list of them, that names artifacts of this kind.
 
-    The value is a path, a Hub id, `artifact:ID`, or `job:ID` (what that job will have made);
+    A value is a path, a Hub id, `artifact:ID`, or `job:ID` (what that job will have made);
     the last makes that job a parent, and the worker puts the path in before the stage runs.
     """
     return Field(json_schema_extra={"reference": kind})
@@ -41,6 +44,9 @@ class StageContext(Protocol):
     directory: Path
     """The job's own folder; a resumed job finds what it wrote there before."""
 
+    command: str
+    """What does the same on the command line."""
+
     def activity(self, text: str) -> None:
         """Says in a few words what is being done now ("loading the model")."""
 
@@ -48,6 +54,12 @@ class StageContext(Protocol):
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Records a step's numbers; keys are such as `loss` or `tokens_per_second`."""
+
+    def rewind(self, step: int) -> None:
+        """Forgets the metrics after this step, for the steps are done again."""
+
+    def remark(self, text: str, data: Mapping[str, Any]) -> None:
+        """Keeps for good something that people should know of this run, with its numbers."""
 
     def artifact(self, kind: str, path: Path, name: str, details: Mapping[str, Any]) -> None:
         """Hands over a file or folder that the stage has finished writing."""
@@ -73,6 +85,8 @@ class Stage:
     check: Callable[[Any], list[str]] = lambda _config: []
     exclusive: bool = True
     """Whether it needs a device to itself."""
+    workload: Callable[[Any], Workload] | None = None
+    """What a run asks of a machine, where that can be told; raises what `check` would raise."""
     order: int = 100
     """Where it stands in lists; the method's own order."""
 
@@ -130,12 +144,33 @@ def explain(error: ValidationError, config: type[BaseModel]) -> list[str]:
     return lines
 
 
-def references(config: BaseModel) -> dict[str, tuple[str, str]]:
-    """field -> (kind, value) for each field of the config that names an artifact."""
-    found = {}
-    for name, info in type(config).model_fields.items():
-        extra = info.json_schema_extra
-        value = getattr(config, name)
-        if isinstance(extra, dict) and "reference" in extra and value:
-            found[name] = (str(extra["reference"]), str(value))
+def reference_fields(config: type[BaseModel]) -> dict[str, str]:
+    """field -> kind for each field that names an artifact, or a list of them."""
+    extras = {name: info.json_schema_extra for name, info in config.model_fields.items()}
+    return {
+        name: str(extra["reference"])
+        for name, extra in extras.items()
+        if isinstance(extra, dict) and "reference" in extra
+    }
+
+
+def references(config: BaseModel) -> list[tuple[str, str, str]]:
+    """(field, kind, value) for each artifact that the config names, a list's one by one."""
+    found = []
+    for name, kind in reference_fields(type(config)).items():
+        held = getattr(config, name)
+        values = held if isinstance(held, list) else [held]
+        found += [(name, kind, str(value)) for value in values if value]
     return found
+
+
+def with_references(config: Config, change: Callable[[str, str, str], str]) -> Config:
+    """A copy in which `change(field, kind, value)` stands in place of each reference."""
+    changed: dict[str, Any] = {}
+    for name, kind, value in references(config):
+        new = change(name, kind, value)
+        if isinstance(getattr(config, name), list):
+            changed.setdefault(name, []).append(new)
+        else:
+            changed[name] = new
+    return config.model_copy(update=changed)

@@ -5,50 +5,48 @@ Method and presets follow GuardReasoner (arXiv 2501.18492) and its authors' publ
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from pipelines import base_models
-from pipelines.demo_base import sha256
-from pipelines.hard_samples import spread
-from pipelines.schema import DataError, GuardExample, InputError, NotFoundError
+from pipelines import base_models, presets
+from pipelines.hard_samples import Weighting
+from pipelines.job_inputs import read_input
+from pipelines.pair_sets import describe_pair_set, read_pairs
+from pipelines.pair_weights import pair_weights, read_ranges
+from pipelines.plan import Workload, accept
+from pipelines.schema import GuardExample, InputError
 from pipelines.stages.base import ESSENTIAL, AdapterRef, PairSetRef, Stage, StageContext
 from pipelines.stages.training import (
     MAX_LENGTH,
     TrainingConfig,
+    callbacks,
+    check_training,
     fetch_progress,
-    job_callback,
+    fit,
     kept_rows,
+    partition,
     pick_device,
-    save_adapter,
-    train,
+    save_fitted,
     trainer_options,
     uses_bf16,
 )
+from pipelines.stages.workloads import Trained, preference_workload, training_workload
 from pipelines.template import GuardTemplate
 
 logger = logging.getLogger(__name__)
 
-PAIR_FIELDS = {"prompt": str, "chosen": str, "rejected": str, "k_correct": int, "k_incorrect": int}
 
-
-class HsdpoConfig(TrainingConfig):
-    """Train an R-SFT moderator to prefer its right answers on hard samples."""
+class PreferenceConfig(TrainingConfig):
+    """Fields of the stages that train on preference pairs."""
 
     adapter: AdapterRef = Field(
         "",
         description="The R-SFT adapter: artifact:ID, job:ID, a folder or a Hub id.",
         json_schema_extra=ESSENTIAL | {"reference": "adapter"},
-    )
-    pairs: PairSetRef = Field(
-        "",
-        description="The mined pair set: artifact:ID, job:ID or a folder.",
-        json_schema_extra=ESSENTIAL | {"reference": "pair_set"},
     )
     epochs: float = Field(
         2.0, gt=0, le=1000, description="Passes over the pairs.", json_schema_extra=ESSENTIAL
@@ -64,6 +62,19 @@ class HsdpoConfig(TrainingConfig):
         json_schema_extra=ESSENTIAL,
     )
     rho: float = Field(2.0, ge=0, le=100, description="Weight of the SFT term.")
+    max_length: int = Field(
+        MAX_LENGTH, ge=64, le=131_072, description="Most tokens of a pair's longer side."
+    )
+
+
+class HsdpoConfig(PreferenceConfig):
+    """Train an R-SFT moderator to prefer its right answers on hard samples."""
+
+    pairs: PairSetRef = Field(
+        "",
+        description="The pair set: NAME@vN, artifact:ID, job:ID or a folder.",
+        json_schema_extra=ESSENTIAL | {"reference": "pair_set"},
+    )
     gamma: float = Field(
         0.2,
         ge=0,
@@ -71,49 +82,33 @@ class HsdpoConfig(TrainingConfig):
         description="Spread of the pairs' weights around 1.",
         json_schema_extra=ESSENTIAL,
     )
-    max_length: int = Field(
-        MAX_LENGTH, ge=64, le=131_072, description="Most tokens of a pair's longer side."
+    weighting: Weighting = Field(
+        "paper",
+        description="paper: by the range within each model and source; pooled: by the range of "
+        "all pairs; uniform: all 1; stored: as the set has them, whatever gamma says.",
     )
 
 
-def read_pairs(ref: str) -> list[dict[str, Any]]:
-    """The rows of a pair set's folder. Raises DataError with every fault."""
-    path = Path(ref).expanduser() / "pairs.jsonl"
-    if not path.is_file():
-        raise NotFoundError(f"pairs={ref}: no such pair set (there is no {path})")
-    rows, faults = [], []
-    # Not splitlines(): JSON may hold the other line separators of Unicode.
-    for number, line in enumerate(path.read_text("utf-8").rstrip("\n").split("\n"), 1):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            faults.append(f"{path.name}:{number}: not JSON ({error})")
-            continue
-        if not isinstance(row, dict):
-            faults.append(f"{path.name}:{number}: not a JSON object")
-            continue
-        faults += [
-            f"{path.name}:{number}: {name}: {row.get(name)!r} is not a {kind.__name__}"
-            for name, kind in PAIR_FIELDS.items()
-            if not isinstance(row.get(name), kind)
-        ]
-        rows.append(row)
-    if faults or not rows:
-        raise DataError(f"pairs={ref}: {len(faults)} faults in {len(rows)} rows", faults)
-    return rows
-
-
 def check(config: HsdpoConfig) -> list[str]:
-    """Looks at the adapter and the pairs; raises for what can't work."""
+    """Looks at the adapter, the pairs and the memory; raises for what can't work."""
+    return accept(workload(config))
+
+
+def workload(config: HsdpoConfig) -> Workload:
+    """What the run asks of a machine. Raises for what can't work."""
     for name, value in (("adapter", config.adapter), ("pairs", config.pairs)):
         if not value:
             raise InputError(f"{name}: a value is needed (artifact:ID, job:ID or a folder)")
-    later = ("job:", "artifact:")
-    if not config.adapter.startswith(later):
-        base_models.read_adapter(config.adapter)
-    if config.pairs.startswith(later):
-        return []
-    return [f"{len(read_pairs(config.pairs)):,} pairs"]
+    check_training(config)
+    trained = Trained.of_adapter(config.adapter)
+    if config.pairs.startswith(("job:", "artifact:")):
+        return training_workload(config, trained, [], [], max_length=config.max_length, pairs=True)
+    pairs, about = read_pairs(config.pairs), describe_pair_set(config.pairs)
+    pair_weights(pairs, config.weighting, config.gamma, read_ranges(about))
+    remarks = [f"{len(pairs):,} pairs"]
+    if named := about["record"].get("mined_benchmark"):
+        remarks.append(f"The pairs were mined on rows of a benchmark: {', '.join(named)}.")
+    return preference_workload(config, trained, pairs, remarks)
 
 
 def check_template(adapter: base_models.Adapter, pairs: str) -> GuardTemplate:
@@ -126,6 +121,16 @@ def check_template(adapter: base_models.Adapter, pairs: str) -> GuardTemplate:
             f"adapter={adapter.path} was trained with"
         )
     return template
+
+
+def pair_set_record(pairs: str, about: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """Name, version and hash of the pair set that a job trains on, as the adapter records it."""
+    known = read_input(directory, "pairs")
+    return {
+        "name": known.get("name") or about["name"] or Path(pairs).name,
+        "version": known.get("version") or about["version"],
+        "sha256": about["sha256"],
+    }
 
 
 def tokenize(
@@ -152,27 +157,57 @@ def tokenize(
     ]
 
 
+def lengths(rows: Sequence[dict[str, Any]]) -> list[int]:
+    """Tokens of each pair with its longer side."""
+    return [
+        len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
+        for row in rows
+    ]
+
+
 def run(config: HsdpoConfig, context: StageContext) -> None:
     """Trains on the pairs and hands over a new adapter folder."""
+    context.activity("reading the pairs")
+    pairs = read_pairs(config.pairs)
+    adapter = base_models.read_adapter(config.adapter)
+    template = check_template(adapter, config.pairs)
+    about = describe_pair_set(config.pairs)
+    weights = pair_weights(pairs, config.weighting, config.gamma, read_ranges(about))
+    record = {
+        "stage": "hsdpo",
+        "dataset": pair_set_record(config.pairs, about, context.directory),
+    }
+    folder, rows = train_on_pairs(config, context, pairs, weights, adapter, template, record)
+    details = {"base_model": adapter.base_model, "pairs": rows}
+    context.artifact("adapter", folder, f"HS-DPO of {adapter.base_model}", details)
+
+
+def train_on_pairs(
+    config: PreferenceConfig,
+    context: StageContext,
+    pairs: Sequence[dict[str, Any]],
+    weights: Sequence[float],
+    adapter: base_models.Adapter,
+    template: GuardTemplate,
+    record: Mapping[str, Any],
+) -> tuple[Path, int]:
+    """(the new adapter's folder, the pairs trained on), from the last checkpoint on if there is
+    one. The adapter's record takes `stage` from `record`, and `dataset` with the rows added."""
     from datasets import Dataset as Rows
     from trl import DPOConfig
 
     from pipelines.hsdpo_trainer import HSDPOTrainer, WeightedPreferenceCollator
 
     device = pick_device(config.device)
-    context.activity("reading the pairs")
-    pairs = read_pairs(config.pairs)
-    adapter = base_models.read_adapter(config.adapter)
-    template = check_template(adapter, config.pairs)
     tokenizer = base_models.load_tokenizer(adapter.path)
-    weights = spread([row["k_incorrect"] - row["k_correct"] for row in pairs], config.gamma)
-    rows = tokenize(pairs, weights, template, tokenizer)
-    lengths = [
-        len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
-        for row in rows
-    ]
-    rows = kept_rows(rows, lengths, config.max_length)
-    context.activity("loading the model")
+    rows, held = partition(
+        tokenize(pairs, weights, template, tokenizer),
+        [(pair["prompt"], pair.get("response")) for pair in pairs],
+        config.holdout,
+        config.seed,
+    )
+    rows = kept_rows(rows, lengths(rows), config.max_length)
+    held = kept_rows(held, lengths(held), config.max_length) if held else []
     options: dict[str, Any] = {
         "device": device,
         "dtype": "bfloat16"
@@ -181,39 +216,38 @@ def run(config: HsdpoConfig, context: StageContext) -> None:
         "quantization": config.quantization,
         "progress": fetch_progress(context),
     }
-    trainer = HSDPOTrainer(
-        rho=config.rho,
-        model=base_models.load_adapter(adapter, trainable=True, **options),
-        ref_model=base_models.load_adapter(adapter, **options) if adapter.full else None,
-        args=DPOConfig(
-            **trainer_options(config, context.directory, device),
-            beta=config.beta,
-            max_length=config.max_length,
-        ),
-        train_dataset=Rows.from_list(rows),
-        data_collator=WeightedPreferenceCollator(
-            pad_token_id=tokenizer.pad_token_id, max_length=config.max_length
-        ),
-        processing_class=tokenizer,
-        callbacks=[job_callback(context)],
-    )
-    train(trainer, context)
+
+    def build(config: PreferenceConfig) -> Any:
+        context.activity("loading the model")
+        return HSDPOTrainer(
+            rho=config.rho,
+            model=base_models.load_adapter(adapter, trainable=True, **options),
+            ref_model=base_models.load_adapter(adapter, **options) if adapter.full else None,
+            args=DPOConfig(
+                **trainer_options(config, context.directory, device),
+                beta=config.beta,
+                max_length=config.max_length,
+            ),
+            train_dataset=Rows.from_list(rows),
+            eval_dataset=Rows.from_list(held) if held else None,
+            data_collator=WeightedPreferenceCollator(
+                pad_token_id=tokenizer.pad_token_id, max_length=config.max_length
+            ),
+            processing_class=tokenizer,
+            callbacks=callbacks(config, context),
+        )
+
+    fitted = fit(config, context, device, build)
     context.activity("saving the adapter")
     info = {
-        "stage": "hsdpo",
+        **record,
         "base_model": adapter.base_model,
         "base_model_id": adapter.info.get("base_model_id"),
-        "dataset": {
-            "name": "mined pairs",
-            "sha256": sha256(Path(config.pairs) / "pairs.jsonl"),
-            "rows": len(rows),
-        },
+        "dataset": record["dataset"] | {"rows": len(rows)},
+        "held_out": len(held),
         "parent": adapter.info,
-        "config": config.model_dump(),
     }
-    folder = save_adapter(trainer, tokenizer, template, info, context.directory)
-    details = {"base_model": adapter.base_model, "pairs": len(rows)}
-    context.artifact("adapter", folder, f"HS-DPO of {adapter.base_model}", details)
+    return save_fitted(fitted, tokenizer, template, info, context.directory), len(rows)
 
 
 STAGE = Stage(
@@ -223,36 +257,7 @@ STAGE = Stage(
     config=HsdpoConfig,
     run=run,
     check=check,
+    workload=workload,
     order=30,
-    presets={
-        "smollm2-demo": {
-            "epochs": 2,
-            "batch_size": 1,
-            "accumulation": 2,
-            "learning_rate": 5e-5,
-            "save_steps": 10,
-        },
-        "paper": {
-            "batch_size": 2,
-            "accumulation": 128,
-            "gamma": 0.2,
-            "learning_rate": 5e-6,
-            "epochs": 2,
-            "beta": 0.01,
-            "rho": 2.0,
-            "precision": "bf16",
-            "gradient_checkpointing": True,
-        },
-        "single-gpu": {
-            "batch_size": 4,
-            "accumulation": 64,
-            "gamma": 0.5,
-            "learning_rate": 5e-6,
-            "epochs": 2,
-            "beta": 0.01,
-            "rho": 2.0,
-            "precision": "bf16",
-            "gradient_checkpointing": True,
-        },
-    },
+    presets=presets.HSDPO,
 )

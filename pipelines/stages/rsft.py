@@ -5,27 +5,34 @@ Method and presets follow GuardReasoner (arXiv 2501.18492) and its authors' publ
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field
 
-from pipelines import base_models, memory
-from pipelines.datasets import Dataset
-from pipelines.schema import InputError
-from pipelines.stages.base import ESSENTIAL, AdapterRef, Stage, StageContext
+from pipelines import base_models, presets
+from pipelines.datasets import Dataset, read_dataset
+from pipelines.holdout import seen_before
+from pipelines.plan import Workload, accept
+from pipelines.schema import GuardExample, GuardTask, InputError
+from pipelines.stages.base import ESSENTIAL, AdapterRef, DatasetRef, Stage, StageContext
 from pipelines.stages.data import DataConfig, load
 from pipelines.stages.training import (
     MAX_LENGTH,
     TrainingConfig,
+    callbacks,
+    check_training,
     fetch_progress,
-    job_callback,
+    fit,
     kept_rows,
+    partition,
     pick_device,
-    save_adapter,
-    train,
+    save_fitted,
     trainer_options,
     uses_bf16,
 )
+from pipelines.stages.workloads import count_tokens, prompt_overhead, trained_of, training_workload
+from pipelines.targets import aim, told
 from pipelines.template import GuardTemplate
 
 
@@ -62,51 +69,68 @@ class RsftConfig(TrainingConfig, DataConfig):
         le=131_072,
         description=f"Most tokens of a row; 0 finds it in the data, up to {MAX_LENGTH:,}.",
     )
+    target: Literal["reasoning", "answers"] = Field(
+        "reasoning",
+        description="Train whole traces, or the answers alone; the prompt then asks for no steps.",
+    )
+    tasks: list[GuardTask] = Field(
+        [], description="Train these tasks alone, the others' answers being None; empty means all."
+    )
     packing: bool = Field(False, description="Fill each sequence with several rows (GPU only).")
+    eval_dataset: DatasetRef = Field(
+        "", description="Rows to measure the held-out loss on, in place of holdout."
+    )
+
+    @property
+    def evaluates(self) -> bool:
+        return self.holdout > 0 or bool(self.eval_dataset)
 
 
 def check(config: RsftConfig) -> list[str]:
-    """Reads the data and looks at the adapter; raises for what can't work."""
+    """Reads the data, looks at the adapter and at the memory; raises for what can't work."""
+    remarks = accept(workload(config))
+    # Last, for it asks the Hub where the model isn't here.
+    base_models.check_base(config.base_model)
+    return remarks
+
+
+def workload(config: RsftConfig) -> Workload:
+    """What the run asks of a machine. Raises for what can't work."""
     if config.method == "full" and config.quantization != "none":
         raise InputError(
             f"quantization={config.quantization}: full fine-tuning needs quantization=none"
         )
-    base_models.check_base(config.base_model)
+    check_training(config)
     if config.adapter and not config.adapter.startswith(("job:", "artifact:")):
         base_models.check_same_base(base_models.read_adapter(config.adapter), config.base_model)
-    dataset = load(config, config.seed)
-    remarks = [f"{len(dataset.examples):,} rows of {dataset.name}", *dataset.remarks]
-    if needed := memory_needed(config, dataset):
-        remarks.append(memory.remark(needed, config.device))
+    dataset = aim(load(config, config.seed), config.target, config.tasks)
+    count = [f"{len(dataset.examples):,} rows of {dataset.name}"] if dataset.examples else []
+    remarks = [*count, *dataset.remarks]
     bare = sum(example.reasoning is None for example in dataset.examples)
     if bare:
         remarks.append(f"{bare:,} rows carry no reasoning and train the answers alone")
-    return remarks
+    fixed = prompt_overhead(dataset.instructions, config.base_model)
+    lengths = [
+        count + fixed
+        for count in count_tokens(
+            [partial(_text, one) for one in dataset.examples], config.base_model
+        )
+    ]
+    return training_workload(
+        config,
+        trained_of(config),
+        lengths,
+        lengths,
+        max_length=config.max_length,
+        packing=config.packing,
+        remarks=remarks,
+    )
 
 
-def memory_needed(config: RsftConfig, dataset: Dataset) -> int | None:
-    """Estimated peak bytes; None where the base model isn't on this machine yet."""
-    folder = base_models.cached_base(config.base_model)
-    if folder is None:
-        return None
-    size = memory.model_size(folder)
-    longest = max(
-        len(e.prompt) + len(e.response or "") + len(e.reasoning or "") for e in dataset.examples
-    )
-    # A token has about 3.5 characters; the instruction takes some 150 tokens.
-    length = min(round(longest / 3.5) + 150, config.max_length or MAX_LENGTH)
-    full = config.method == "full"
-    stored = "float32" if full or config.quantization == "none" else config.quantization
-    return memory.training_bytes(
-        size,
-        trained=size.parameters
-        if full
-        else memory.lora_parameters(size, config.lora_r, len(config.lora_targets)),
-        stored=stored,
-        rows=config.batch_size,
-        length=length,
-        checkpointing=config.gradient_checkpointing,
-    )
+def _text(example: GuardExample) -> str:
+    """What a row's length comes from, besides the instruction; its answers take some 20 tokens."""
+    answers = example.reasoning or "Answers: \nRequest: unharmful\nCompletion: None\nResponse: None"
+    return f"{example.prompt}\n{example.response or ''}\n{answers}"
 
 
 def tokenize(dataset: Dataset, template: GuardTemplate, tokenizer: Any) -> list[dict[str, Any]]:
@@ -121,6 +145,30 @@ def tokenize(dataset: Dataset, template: GuardTemplate, tokenizer: Any) -> list[
     return rows
 
 
+def rows_to_train(
+    config: RsftConfig, dataset: Dataset, template: GuardTemplate, tokenizer: Any
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
+    """(rows to train on, rows held out, the most tokens of one)."""
+    rows = tokenize(dataset, template, tokenizer)
+    keys = [(example.prompt, example.response) for example in dataset.examples]
+    if config.eval_dataset:
+        other = aim(read_dataset(config.eval_dataset), config.target, config.tasks)
+        trained = seen_before([(one.prompt, one.response) for one in other.examples], keys)
+        held = [
+            row
+            for row, known in zip(tokenize(other, template, tokenizer), trained, strict=True)
+            if not known
+        ]
+        if not held:
+            raise InputError(f"eval_dataset={config.eval_dataset}: all of it is trained on")
+    else:
+        rows, held = partition(rows, keys, config.holdout, config.seed)
+    lengths, others = ([len(row["input_ids"]) for row in part] for part in (rows, held))
+    limit = config.max_length or min(max([*lengths, *others]), MAX_LENGTH)
+    held = kept_rows(held, others, limit) if held else []
+    return kept_rows(rows, lengths, limit), held, limit
+
+
 def run(config: RsftConfig, context: StageContext) -> None:
     """Trains and hands over an adapter folder."""
     from datasets import Dataset as Rows
@@ -128,7 +176,7 @@ def run(config: RsftConfig, context: StageContext) -> None:
 
     device = pick_device(config.device)
     context.activity("reading the data")
-    dataset = load(config, config.seed)
+    dataset = aim(load(config, config.seed), config.target, config.tasks)
     base = base_models.resolve_base(config.base_model, progress=fetch_progress(context))
     tokenizer = base_models.load_tokenizer(base.path)
     wrapping: Any = "chat" if tokenizer.chat_template else "plain"
@@ -137,36 +185,38 @@ def run(config: RsftConfig, context: StageContext) -> None:
         if dataset.instructions
         else GuardTemplate.default().model_copy(update={"wrapping": wrapping})
     )
-    rows = tokenize(dataset, template, tokenizer)
-    lengths = [len(row["input_ids"]) for row in rows]
-    limit = config.max_length or min(max(lengths), MAX_LENGTH)
-    rows = kept_rows(rows, lengths, limit)
-    context.activity("loading the model")
-    model, peft_config = load_model(config, base, device)
-    trainer = SFTTrainer(
-        model=model,
-        args=SFTConfig(
-            **trainer_options(config, context.directory, device),
-            max_length=limit,
-            packing=config.packing,
-            completion_only_loss=True,
-        ),
-        train_dataset=Rows.from_list(rows),
-        processing_class=tokenizer,
-        peft_config=peft_config,
-        callbacks=[job_callback(context)],
-    )
-    train(trainer, context)
+    template = told(template, config.target, config.tasks)
+    rows, held, limit = rows_to_train(config, dataset, template, tokenizer)
+
+    def build(config: RsftConfig) -> Any:
+        context.activity("loading the model")
+        model, peft_config = load_model(config, base, device)
+        return SFTTrainer(
+            model=model,
+            args=SFTConfig(
+                **trainer_options(config, context.directory, device),
+                max_length=limit,
+                packing=config.packing,
+                completion_only_loss=True,
+            ),
+            train_dataset=Rows.from_list(rows),
+            eval_dataset=Rows.from_list(held) if held else None,
+            processing_class=tokenizer,
+            peft_config=peft_config,
+            callbacks=callbacks(config, context),
+        )
+
+    fitted = fit(config, context, device, build)
     context.activity("saving the adapter")
     info = {
         "stage": "rsft",
         "base_model": base.name,
         "base_model_id": base.hub_id,
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "rows": len(rows)},
+        "held_out": len(held),
         "max_length": limit,
-        "config": config.model_dump(),
     }
-    folder = save_adapter(trainer, tokenizer, template, info, context.directory)
+    folder = save_fitted(fitted, tokenizer, template, info, context.directory)
     details = {"base_model": base.name, "method": config.method, "rows": len(rows)}
     context.artifact("adapter", folder, f"R-SFT of {base.name}", details)
 
@@ -202,33 +252,6 @@ def load_model(config: RsftConfig, base: base_models.BaseModel, device: str) -> 
     )
 
 
-EXP19 = {
-    "base_model": "meta-llama/Llama-3.2-3B-Instruct",
-    "quantization": "nf4",
-    "lora_r": 16,
-    "lora_alpha": 16,
-    "lora_dropout": 0.05,
-    "batch_size": 2,
-    "accumulation": 64,
-    "learning_rate": 5e-5,
-    "epochs": 3,
-    "optimizer": "paged_adamw_32bit",
-    "precision": "bf16",
-    "gradient_checkpointing": True,
-}
-PAPER = {
-    "method": "full",
-    "epochs": 3,
-    "learning_rate": 5e-5,
-    "scheduler": "cosine",
-    "warmup": 0.0,
-    "batch_size": 4,
-    "accumulation": 96,  # 384 rows a step, as in the paper
-    "max_length": 2048,
-    "precision": "bf16",
-    "gradient_checkpointing": True,
-}
-
 STAGE = Stage(
     name="rsft",
     title="R-SFT",
@@ -236,27 +259,7 @@ STAGE = Stage(
     config=RsftConfig,
     run=run,
     check=check,
+    workload=workload,
     order=10,
-    presets={
-        "smollm2-demo": {
-            "base_model": base_models.DEMO_BASE,
-            "max_rows": 96,
-            "max_length": 768,
-            "epochs": 2,
-            "batch_size": 4,
-            "accumulation": 1,
-            "learning_rate": 2e-3,
-            "lora_r": 16,
-            "lora_alpha": 32,
-            "lora_dropout": 0.0,
-            "group_by_length": True,
-            "save_steps": 20,
-        },
-        "exp19": EXP19,
-        "exp18": {**EXP19, "epochs": 1},
-        "sample-efficiency": {**EXP19, "max_rows": 500, "epochs": 50},
-        "paper-1b": {**PAPER, "base_model": "meta-llama/Llama-3.2-1B"},
-        "paper-3b": {**PAPER, "base_model": "meta-llama/Llama-3.2-3B"},
-        "paper-8b": {**PAPER, "base_model": "meta-llama/Llama-3.1-8B"},
-    },
+    presets=presets.RSFT,
 )

@@ -5,14 +5,26 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from db import jobs
-from db.models import Base, Job, JobParent
-from db.session import Database, driver_url, open_database, upgrade
+from db.models import Base, HardSampleRow, Job, JobParent
+from db.session import MIGRATIONS, Database, _migrating, driver_url, open_database, upgrade
+
+OLD_ROWS = (
+    "INSERT INTO jobs (stage, title, state, position, config, command, device, exclusive, "
+    "launcher, attempt, created_at, step, total_steps, activity) VALUES ('mine', '', 'succeeded', "
+    "0, '{}', '', 'cpu', true, 'local', 1, '2026-11-01', 0, 0, '')",
+    "INSERT INTO hard_samples (job_id, row_id, source, task, prompt, gold, k_correct, k_incorrect, "
+    "chosen, rejected, weight) VALUES (1, 'a', '', 'refusal', 'p', '{}', 1, 1, 0, 1, 1.0)",
+    "INSERT INTO generations (hard_sample_id, position, text, labels, tokens) "
+    "VALUES (1, 0, 'right', '{}', 1), (1, 1, 'wrong', '{}', 1)",
+)
 
 
 def test_postgresql_urls_get_the_driver() -> None:
@@ -22,9 +34,15 @@ def test_postgresql_urls_get_the_driver() -> None:
     assert driver_url("sqlite:///x.db") == "sqlite:///x.db"
 
 
+def not_search(name: str | None, _kind: str, _parents: object) -> bool:
+    return not (name or "").startswith("sample_search")
+
+
 def test_migrations_make_the_models_tables(database: Database) -> None:
     with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        # The search table is each database's own and stands in the migration alone.
+        own = {"compare_type": True, "include_name": not_search}
+        context = MigrationContext.configure(connection, opts=own)
         assert compare_metadata(context, Base.metadata) == []
 
 
@@ -129,3 +147,36 @@ def test_ids_are_never_given_twice(database: Database) -> None:
         session.delete(first)
     with database.write() as session:
         assert jobs.add_job(session, stage="rsft", config={}).id > first.id
+
+
+def test_an_upgrade_keeps_what_is_there(database_url: str) -> None:
+    """From the first tables, with rows that refer to each other, to the newest."""
+    migrate(database_url, "0001")
+    database = Database(database_url)
+    with database.engine.begin() as connection:
+        for line in OLD_ROWS:
+            connection.execute(text(line))
+    database.dispose()
+    database = open_database(database_url)
+    with database.read() as session:
+        sample = session.get_one(HardSampleRow, 1)
+        assert [one.text for one in sample.generations] == ["right", "wrong"]
+        assert (sample.chosen, sample.review, sample.hardness) == (0, "new", "hard")
+        assert session.get_one(Job, 1).group_id is None
+    with pytest.raises(IntegrityError), database.write() as session:
+        session.execute(text("UPDATE jobs SET state = 'lost'"))
+    with pytest.raises(IntegrityError), database.write() as session:
+        session.execute(text("UPDATE jobs SET group_id = 7"))
+    database.dispose()
+    migrate(database_url, "0001")
+
+
+def migrate(url: str, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    database = Database(url)
+    with _migrating(database) as connection:
+        config.attributes["connection"] = connection
+        known = MigrationContext.configure(connection).get_current_revision()
+        (command.downgrade if known else command.upgrade)(config, revision)
+    database.dispose()

@@ -103,7 +103,7 @@ def nothing_left(database, home):
 def bad_input():
     """(words, code, what the message must name)"""
     return {
-        "stage": (["sft"], "not_found", ["stage=sft", "rsft, mine, hsdpo"]),
+        "stage": (["sft"], "not_found", ["stage=sft", "rsft, mine, merge, hsdpo"]),
         "preset": (["rsft", "--preset", "huge"], "input", ["preset=huge", "smollm2-demo"]),
         "key": (["rsft", "--set", "lr=1"], "config", ["lr: unknown setting", "learning_rate"]),
         "assignment": (["rsft", "--set", "lr"], "input", ["--set lr: must be KEY=VALUE"]),

@@ -39,6 +39,9 @@ class Config(StageConfig):
         description="Rows.",
         json_schema_extra={"reference": "dataset", "essential": True},
     )
+    sets: list[str] = Field(
+        [], description="What to take.", json_schema_extra={"reference": "pair_set"}
+    )
 
 
 STAGE = Stage(
@@ -63,6 +66,7 @@ SPECS = {spec.name: spec for spec in field_specs(Config)}
         ("limit", "number", gr.Number),
         ("note", "text", gr.Textbox),
         ("data", "reference", gr.Dropdown),
+        ("sets", "references", gr.Dropdown),
     ],
 )
 def test_each_field_becomes_the_component_of_its_kind(name: str, kind: str, made: type) -> None:
@@ -138,3 +142,21 @@ def test_every_stage_and_preset_survives_its_form(stage: Stage) -> None:
         assert changed_values(stage, preset, filled) == {}
         for spec, value in zip(field_specs(stage.config), filled, strict=True):
             component(spec, value)
+
+
+def test_several_references_are_chosen_in_one_field() -> None:
+    spec = SPECS["sets"]
+    made = component(spec, to_form(spec, ["job:3"]), [("artifact:7, mined", "artifact:7")])
+    assert isinstance(made, gr.Dropdown)
+    assert made.multiselect
+    assert made.choices == [("artifact:7, mined", "artifact:7")]
+    assert from_form(spec, ["job:3", " /pairs ", ""]) == ["job:3", "/pairs"]
+    assert from_form(spec, None) == []
+
+
+def test_a_field_without_a_default_is_shown_empty() -> None:
+    class Needing(StageConfig):
+        sets: list[str] = Field(description="Pairs.", json_schema_extra={"reference": "pair_set"})
+        rows: int = Field(description="How many.")
+
+    assert [spec.default for spec in field_specs(Needing)] == [[], None]

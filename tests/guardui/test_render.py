@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from db.models import Artifact, Event, GenerationRow, HardSampleRow, Job, now
-from guardui import render, render_chart, render_job, render_jobs, render_samples, render_train
+from guardui import render, render_chart, render_job, render_jobs, render_train
 from pipelines.datasets import read_dataset
 from pipelines.schema import ConfigError, DataError, GuardTask, InputError, Verdict
 
@@ -164,14 +164,6 @@ def test_foreign_text_is_inert_everywhere() -> None:
         resolved={"dataset": NASTY + "2"},
         failure={"code": "x", "message": NASTY, "advice": NASTY, "traceback": NASTY},
     )
-    row = sample(
-        prompt=NASTY,
-        response=NASTY,
-        source=NASTY,
-        row_id=NASTY,
-        gold={"prompt_harmfulness": NASTY},
-        generations=[answer(0, NASTY), answer(1, None, error=NASTY)],
-    )
     artifact = Artifact(id=1, kind=NASTY, name=NASTY, path=NASTY, sha256="ab" * 32, bytes=3)
     chart = render_chart.line_chart(NASTY, render_chart.Series(NASTY, [(1, 2), (2, 3)]))
     for html in (
@@ -186,9 +178,6 @@ def test_foreign_text_is_inert_everywhere() -> None:
         render_job.config_blocks(nasty),
         render_job.log_tail(NASTY),
         render_job.artifacts_table([artifact]),
-        render_samples.samples_table([row], 1, 0, None, mined=True),
-        render_samples.sample_detail(row, lambda _text: [(NASTY, [NASTY])]),
-        render_samples.sample_detail(row, lambda _text: []),
         render_train.chain([(NASTY, NASTY)]),
         chart,
     ):
@@ -196,20 +185,8 @@ def test_foreign_text_is_inert_everywhere() -> None:
         assert "&lt;script&gt;" in html
 
 
-def test_conversations_are_hidden_until_asked_for() -> None:
-    html = render_samples.sample_detail(sample(prompt="a bad thing"), split)
-    before_text = html[: html.index("a bad thing")]
-    assert before_text.rfind("<details>") > before_text.rfind("</details>")
-    assert "<details open" not in html
-
-
-# Jobs
-
-
 def test_empty_lists_say_what_to_do_next() -> None:
     assert "Train tab" in render_jobs.jobs_table([], None, now())
-    assert "Launch" in render_samples.samples_table([], 0, 0, None, mined=False)
-    assert "filters" in render_samples.samples_table([], 0, 0, None, mined=True)
 
 
 def test_time_left_follows_the_pace_so_far() -> None:
@@ -279,22 +256,6 @@ def test_metrics_come_in_a_telling_order_and_nulls_are_left_out() -> None:
 
 
 # Hard samples
-
-
-def test_each_verdict_is_right_wrong_not_applicable_or_unread() -> None:
-    row = sample(response="an answer", gold={"prompt_harmfulness": "harmful"})
-    request, refusal, _ = list(GuardTask)
-    mark = render_samples.verdict_mark
-    assert "✓ harmful, right" in mark(request, answer(0, "harmful"), row)
-    assert "✕ unharmful, wrong" in mark(request, answer(0, "unharmful"), row)
-    assert "none given" in mark(request, answer(0, None), row)
-    assert "parse error" in mark(request, answer(0, None, error="no block"), row)
-    assert "n/a" in mark(refusal, answer(0, "harmful"), sample(response=None))
-
-
-@pytest.mark.parametrize(("weight", "word"), [(1.2, "more"), (0.8, "less"), (1.0, "as an average")])
-def test_a_weight_is_told_with_its_meaning(weight: float, word: str) -> None:
-    assert word in render_samples.weight_meaning(sample(weight=weight))
 
 
 # Notes

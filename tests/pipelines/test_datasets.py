@@ -404,6 +404,41 @@ def test_starter_set_is_sound() -> None:
     assert all(n > 20 for labels in data.counts().values() for n in labels.values())
 
 
+def of(tmp_path: Path, *sources: str) -> str:
+    lines = [
+        json.dumps({"text": f"hello {n}", "label": "safe", "source": source})
+        for n, source in enumerate(sources)
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    return str(tmp_path / "rows.jsonl")
+
+
+def test_rows_of_some_sources_are_taken_before_the_sample(tmp_path: Path) -> None:
+    path = of(tmp_path, *"aaaaaaaabbc")
+
+    def taken(**asked: Any) -> list[str]:
+        return [example.source for example in read_dataset(path, **asked).examples]
+
+    assert taken(sources=["b", "c"]) == ["b", "b", "c"]
+    assert taken(without_sources=["a"], max_rows=2) == ["b", "c"]
+    assert taken(sources=["a", "c"], without_sources=["a"]) == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"sources": ["x", "a"]}, r"sources=x: no such source \(there are: a, b\)"),
+        ({"without_sources": ["B"]}, r"without_sources=B: no such source \(there are: a, b\)"),
+        ({"without_sources": ["a", "b"]}, "without_sources=a, b: no source is left"),
+    ],
+)
+def test_an_unknown_source_is_refused_with_those_present(
+    tmp_path: Path, asked: dict[str, list[str]], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        read_dataset(of(tmp_path, "a", "b"), **asked)
+
+
 @pytest.mark.realdata
 def test_real_traces(realdata: Path) -> None:
     data = read_dataset(str(realdata / "traces" / "train.jsonl"))

@@ -143,7 +143,7 @@ class Echo:
         return len(text)
 
     def generate(
-        self, prompts: Sequence[str], _sampling: Sampling, _should_stop: Callable[[], bool]
+        self, prompts: Sequence[str], _sampling: Sampling, *_told: Callable[..., object]
     ) -> list[list[Answer]]:
         return [[Answer(f"{self.name} on {prompt[-20:]!r}", 5, True)] for prompt in prompts]
 

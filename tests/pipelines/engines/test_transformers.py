@@ -45,6 +45,18 @@ def test_rounds_write_what_one_piece_would(engine, monkeypatch, length):
     assert all(a.ended or a.tokens == length for answers in whole for a in answers)
 
 
+def test_each_round_tells_how_many_have_ended(engine, monkeypatch):
+    monkeypatch.setattr(engine_module, "ROUND", 7)
+    told = []
+    answers = engine.generate(
+        PROMPTS, Sampling(max_new_tokens=16, n=2), on_ended=lambda *counts: told.append(counts)
+    )
+    every = [answer for given in answers for answer in given]
+    assert len(told) == 3
+    assert told[-1] == (sum(answer.ended for answer in every), 4)
+    assert sorted(told) == told
+
+
 def test_an_answer_ends_at_the_tokenizers_end_token(engine, monkeypatch):
     """A model made from a config names no end token of its own."""
     prompt = engine._tokens(PROMPTS[:1])

@@ -11,7 +11,7 @@ import pytest
 
 from db import jobs, leases, lifecycle, samples
 from db.session import Database
-from pipelines.jobs.context import JobContext, digest, hard_sample_rows
+from pipelines.jobs.context import JobContext, digest
 from pipelines.jobs.launchers import own_identity
 from pipelines.jobs.queue import stop, submit
 from pipelines.schema import InputError
@@ -191,8 +191,3 @@ def test_hard_samples_replace_each_other(database: Database, job_id: int, tmp_pa
     assert row.generations[0].labels == {"prompt_harmfulness": "harmful"}
     assert row.gold == {"prompt_harmfulness": "harmful"}
     assert told[-1] == ("hard_samples", {"count": 1})
-
-
-def test_row_ids_become_unique() -> None:
-    rows = hard_sample_rows([throwaway.sample("a"), throwaway.sample("a"), throwaway.sample("b")])
-    assert [row.row_id for row in rows] == ["a", "a#2", "b"]

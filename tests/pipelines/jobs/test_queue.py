@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections import namedtuple
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from db import jobs, lifecycle
+from db import groups, jobs, lifecycle
 from db.models import Job
 from db.session import Database, open_database
-from pipelines.jobs import launchers, queue
+from pipelines.jobs import launchers, queue, recipes
 from pipelines.jobs.queue import dispatch, submit, submit_recipe
+from pipelines.jobs.steps import Recipe, Step
 from pipelines.schema import (
     ConfigError,
     DiskFullError,
@@ -226,6 +228,64 @@ def test_a_wrong_recipe_stores_no_job(
         submit_recipe(files, name, values, presets)
     with files.read() as session:
         assert jobs.list_jobs(session) == []
+
+
+def grouped(steps: Sequence[Step]) -> Recipe:
+    presets = dict.fromkeys((step.stage for step in steps), None)
+    return Recipe("made", "Made", "", presets, lambda _values: steps)
+
+
+TWICE = (
+    Step("one", "rsft", "smollm2-demo", {"steps": 1}),
+    Step("two", "rsft", values={"steps": 2}, links={"adapter": "one"}, title="Again"),
+    Step("dig-one", "mine", links={"adapter": "one"}),
+    Step("dig-two", "mine", links={"adapter": "two"}),
+    Step("join", "merge", links={"sets": ["dig-two", "dig-one"]}),
+)
+
+
+def test_a_stage_may_occur_often_and_take_from_several(
+    database: Database, idle: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(recipes.RECIPES, "made", grouped(TWICE))
+    ids = submit_recipe(database, "made", {"two.seconds": 0.5}, {"rsft": "slow"})
+    one, two, dig_one, dig_two, join = (job(database, found) for found in ids)
+    assert (one.config["steps"], one.preset, one.title) == (1, "slow", "Made: Count")
+    assert (two.config["seconds"], two.title) == (0.5, "Made: Again")
+    assert two.config["adapter"] == f"job:{one.id}"
+    assert join.config["sets"] == [f"job:{dig_two.id}", f"job:{dig_one.id}"]
+    assert [parent.id for parent in join.parents] == [dig_one.id, dig_two.id]
+    assert f'["job:{dig_two.id}", "job:{dig_one.id}"]' in join.command
+    with database.read() as session:
+        group = groups.get_group(session, one.group_id or 0)
+        assert group is not None
+        assert (group.kind, group.name, group.title) == ("recipe", "made", "Made")
+        assert [member.group_key for member in group.jobs] == [step.key for step in TWICE]
+        assert [found.id for found in groups.list_groups(session)] == [group.id]
+
+
+def test_a_later_step_that_cannot_work_leaves_no_group(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(recipes.RECIPES, "made", grouped(TWICE))
+    with pytest.raises(InputError, match="steps=-1"):
+        submit_recipe(database, "made", {"two.steps": -1})
+    with database.read() as session:
+        assert groups.list_groups(session) == []
+        assert jobs.list_jobs(session) == []
+
+
+def test_all_references_of_a_list_are_looked_at(
+    files: Database, idle: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pairs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    dug = submit(files, "mine", {})
+    late = job(files, submit(files, "merge", {"sets": [f"job:{dug}", "pairs"]}))
+    assert late.config["sets"] == [f"job:{dug}", str(tmp_path / "pairs")]
+    assert [parent.id for parent in late.parents] == [dug]
+    with pytest.raises(NotFoundError, match="sets=job:77: there is no such job"):
+        submit(files, "merge", {"sets": [f"job:{dug}", "job:77"]})
 
 
 # Dispatching

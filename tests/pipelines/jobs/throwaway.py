@@ -9,6 +9,8 @@ import sys
 import time
 from typing import Any, Literal
 
+from pydantic import Field
+
 import pipelines.stages
 from pipelines.jobs import launchers
 from pipelines.schema import (
@@ -44,6 +46,10 @@ class TuneConfig(StageConfig):
     adapter: AdapterRef = ""
     pairs: PairSetRef = ""
     steps: int = 1
+
+
+class JoinConfig(StageConfig):
+    sets: list[str] = Field([], json_schema_extra={"reference": "pair_set"})
 
 
 def fail(kind: str) -> None:
@@ -117,6 +123,13 @@ def tune(config: TuneConfig, context: StageContext) -> None:
     context.artifact("adapter", path, "tuned", {})
 
 
+def join(config: JoinConfig, context: StageContext) -> None:
+    """Hands over a file with the paths that it was given."""
+    path = context.directory / "joined.json"
+    path.write_text(json.dumps(config.sets))
+    context.artifact("pair_set", path, "joined", {})
+
+
 def check_count(config: Any) -> list[str]:
     if config.steps < 0:
         raise InputError(f"steps={config.steps}: must be at least 0")
@@ -130,6 +143,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 STAGES = {
     "rsft": Stage("rsft", "Count", "", CountConfig, count, PRESETS, check_count, order=1),
     "mine": Stage("mine", "Dig", "", DigConfig, dig, {"smollm2-demo": {}}, order=2),
+    "merge": Stage("merge", "Join", "", JoinConfig, join, order=2),
     "hsdpo": Stage("hsdpo", "Tune", "", TuneConfig, tune, {"smollm2-demo": {}}, order=3),
     "free": Stage("free", "Free", "", CountConfig, count, exclusive=False),
 }

@@ -17,6 +17,7 @@ from pipelines.stages.base import (
     StageConfig,
     build_config,
     references,
+    with_references,
 )
 
 STAGES = all_stages()
@@ -111,12 +112,12 @@ def test_assignments_are_checked_too():
 
 
 def test_an_unknown_stage_names_the_known():
-    with pytest.raises(NotFoundError, match=r"stage=sft: no such stage .*rsft, mine, hsdpo"):
+    with pytest.raises(NotFoundError, match=r"stage=sft: no such stage .*rsft, mine, merge, hsdpo"):
         get_stage("sft")
 
 
-def test_the_three_stages_stand_in_the_methods_order():
-    assert list(STAGES) == ["rsft", "mine", "hsdpo"]
+def test_the_stages_stand_in_the_methods_order():
+    assert list(STAGES) == ["synthesize", "rsft", "mine", "merge", "hsdpo", "quality", "export"]
 
 
 @pytest.mark.parametrize(("stage", "preset"), PRESETS)
@@ -163,16 +164,28 @@ class Referring(StageConfig):
     adapter: AdapterRef = ""
     dataset: DatasetRef = "starter"
     pairs: PairSetRef = Field("", json_schema_extra={"reference": "pair_set", "essential": True})
+    sets: list[str] = Field([], json_schema_extra={"reference": "pair_set"})
     note: Annotated[str, Field(json_schema_extra={"essential": True})] = "job:4"
 
 
 def test_references_are_the_fields_that_name_artifacts():
-    assert references(Referring()) == {"dataset": ("dataset", "starter")}
-    assert references(Referring(adapter="job:3", pairs="/p")) == {
-        "adapter": ("adapter", "job:3"),
-        "dataset": ("dataset", "starter"),
-        "pairs": ("pair_set", "/p"),
-    }
+    assert references(Referring()) == [("dataset", "dataset", "starter")]
+    assert references(Referring(adapter="job:3", pairs="/p", sets=["job:4", "", "/q"])) == [
+        ("adapter", "adapter", "job:3"),
+        ("dataset", "dataset", "starter"),
+        ("pairs", "pair_set", "/p"),
+        ("sets", "pair_set", "job:4"),
+        ("sets", "pair_set", "/q"),
+    ]
+
+
+def test_every_reference_can_be_changed_in_its_place():
+    config = Referring(adapter="job:3", sets=["job:4", "/q"])
+    changed = with_references(config, lambda name, kind, value: f"{name}/{kind}/{value}")
+    assert changed.adapter == "adapter/adapter/job:3"
+    assert changed.sets == ["sets/pair_set/job:4", "sets/pair_set//q"]
+    assert (changed.pairs, changed.note) == ("", "job:4")
+    assert config.sets == ["job:4", "/q"]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +198,7 @@ def test_references_are_the_fields_that_name_artifacts():
 )
 def test_the_references_of_the_stages(stage, fields):
     config = build_config(STAGES[stage], None, dict.fromkeys(fields, "x"))
-    assert {name: kind for name, (kind, _) in references(config).items()} == fields
+    assert {name: kind for name, kind, _ in references(config)} == fields
 
 
 def test_looking_at_the_stages_imports_no_torch():

@@ -1,19 +1,24 @@
 """Mining with scripted answers, and with a real, random model that says nothing of use."""
 
 import json
+import shutil
 
 import pytest
 
-from db import samples
+from db import pair_sets, samples
 from db.session import open_database
 from pipelines import base_models
 from pipelines.classify import Moderator
+from pipelines.demo_base import sha256
+from pipelines.hard_samples import hardness
 from pipelines.jobs import queue
+from pipelines.jobs.references import resolve_reference
 from pipelines.jobs.worker import run_job
+from pipelines.mining import model_of, weights_sha256
+from pipelines.pair_sets import describe_pair_set, read_pairs, read_samples
 from pipelines.schema import GuardExample, GuardTask, InputError, NotFoundError, StopRequested
 from pipelines.stages import mine
 from pipelines.stages.base import build_config
-from pipelines.stages.hsdpo import read_pairs
 from pipelines.template import GuardTemplate
 from tests.tiny_runs import INSTRUCTION, Recorder, ScriptedEngine, answer, rows, write_rows
 
@@ -91,7 +96,14 @@ def test_the_sampling_is_as_configured_and_the_seed_moves_on(engine, values, tmp
 def test_the_pair_set_holds_what_hsdpo_reads(engine, values, tmp_path, home):
     context = dig(values, Recorder(tmp_path))
     ((kind, folder, name, details),) = context.made
-    assert (kind, name, details) == ("pair_set", "2 hard samples", {"rows": 8, "pairs": 2})
+    assert (kind, name) == ("pair_set", "2 hard samples")
+    assert details == {
+        "rows": 8,
+        "pairs": 2,
+        "pairs_sha256": sha256(folder / "pairs.jsonl"),
+        "all_wrong": 0,
+        "mined_benchmark": [],
+    }
     pairs = {row["prompt"]: row for row in read_pairs(str(folder))}
     kite = pairs["Tell me of a kite 2"]
     assert kite["chosen"] == answer("harmful")
@@ -99,8 +111,12 @@ def test_the_pair_set_holds_what_hsdpo_reads(engine, values, tmp_path, home):
     assert (kite["response"], kite["gold"]) == (None, {"prompt_harmfulness": "harmful"})
     assert (kite["k_correct"], kite["k_incorrect"], kite["weight"]) == (1, 3, pytest.approx(1.2))
     assert GuardTemplate.load(folder).instruction == INSTRUCTION
-    info = json.loads((folder / "mining_info.json").read_text())
-    assert (info["rows"], info["pairs"], info["config"]["k"]) == (8, 2, 4)
+    info = describe_pair_set(str(folder))
+    assert (info["rows"], info["weighting"], info["gamma"], info["pairing"]) == (
+        2, "paper", 0.2, "longest"
+    )  # fmt: skip
+    record = info["record"]
+    assert (record["rows"], record["pairs"], record["config"]["k"]) == (8, 2, 4)
 
 
 def test_unicode_line_separators_survive_the_files(engine, values, tmp_path, home):
@@ -171,6 +187,102 @@ def test_golds_of_one_conversation_are_joined():
     assert (first.row_id, first.source) == ("1", "a")
     assert first.gold == {request: "harmful", refusal: "refusal"}
     assert second.row_id == "3"
+
+
+def seed_of(engine, sample):
+    """The seed of the call in which the sample's conversation was asked."""
+    place = next(i for i, text in enumerate(engine.prompts) if sample.example.prompt in text)
+    return engine.samplings[place // 2].seed
+
+
+def test_every_sample_tells_whose_answers_it_has(engine, values, tmp_path, home, tiny_adapter):
+    drawn = values | {"temperature": 0.4, "max_new_tokens": 99}
+    context = dig(drawn, Recorder(tmp_path))
+    rain, kite = by_prompt(context)["Tell me of rain 1"], by_prompt(context)["Tell me of a kite 2"]
+    assert {rain.model, kite.model} == {str(tiny_adapter)}
+    assert [one.sampling["seed"] for one in (rain, kite)] == [
+        seed_of(engine, rain), seed_of(engine, kite),
+    ]  # fmt: skip
+    assert rain.sampling["seed"] != kite.sampling["seed"]
+    told = {name: rain.sampling[name] for name in ("temperature", "top_p", "max_new_tokens", "k")}
+    assert told == {"temperature": 0.4, "top_p": 0.95, "max_new_tokens": 99, "k": 4}
+    weights = weights_sha256(tiny_adapter)
+    assert rain.sampling["model_sha256"] == weights
+    (row,) = [row for row in read_pairs(str(context.made[0][1])) if "rain" in row["prompt"]]
+    assert (row["model"], row["sampling"]) == (rain.model, rain.sampling)
+    assert (row["chosen_index"], row["rejected_index"]) == (1, 2)
+    record = describe_pair_set(str(context.made[0][1]))["record"]
+    assert (record["model"]["name"], record["model"]["sha256"]) == (rain.model, weights)
+    assert record["model"]["training"]["stage"] == "rsft"
+    assert record["dataset"]["name"] == "rows.jsonl"
+
+
+def test_an_adapter_of_this_home_is_named_within_it(tiny_adapter, home):
+    inside = home.home / "jobs" / "3" / "adapter"
+    shutil.copytree(tiny_adapter, inside)
+    found = model_of(str(inside))
+    assert (found.name, found.info["stage"]) == ("jobs/3/adapter", "rsft")
+    assert found.sha256 == weights_sha256(tiny_adapter)
+
+
+def test_answers_that_agree_against_the_gold_are_kept_without_a_pair(
+    engine, values, tmp_path, home
+):
+    def contrary(prompt, number):
+        return answer("harmful") if "rain" in prompt else script(prompt, number)
+
+    engine.script = contrary
+    context = dig(values, Recorder(tmp_path))
+    rain, kite = by_prompt(context)["Tell me of rain 1"], by_prompt(context)["Tell me of a kite 2"]
+    assert (hardness(rain), rain.chosen, rain.rejected) == ("all_wrong", None, None)
+    assert (rain.k_correct, rain.k_incorrect, rain.weight) == (0, 4, 1.0)
+    assert [row["prompt"] for row in read_pairs(str(context.made[0][1]))] == [kite.example.prompt]
+    assert len(read_samples(str(context.made[0][1]))) == 2
+    assert context.made[0][3]["all_wrong"] == 1
+    assert context.column("all_wrong")[-1] == 1
+
+
+def test_pairs_may_be_drawn_by_lot(engine, values, tmp_path, home):
+    pairs = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 5)):
+        context = dig(values | {"pairing": "random", "seed": seed}, Recorder(tmp_path / name))
+        pairs.append({one.example.row_id: (one.chosen, one.rejected) for one in context.found})
+        assert describe_pair_set(str(context.made[0][1]))["pairing"] == "random"
+    assert pairs[0] == pairs[1]
+    assert pairs[0] != pairs[2]
+
+
+def test_rows_of_a_benchmark_are_warned_of_and_recorded(engine, values, tmp_path, home, caplog):
+    tests = write_rows(tmp_path / "AegisSafetyTest.jsonl")
+    values = values | {"dataset": str(tests)}
+    assert check(values)[0] == "8 rows, 32 answers"
+    assert check(values)[1].startswith("AegisSafetyTest: by their names these rows are of a")
+    context = dig(values, Recorder(tmp_path / "job"))
+    assert "AegisSafetyTest: by their names" in caplog.text
+    assert context.made[0][3]["mined_benchmark"] == ["AegisSafetyTest"]
+    record = describe_pair_set(str(context.made[0][1]))["record"]
+    assert record["mined_benchmark"] == ["AegisSafetyTest"]
+
+
+def test_a_batch_says_how_far_it_is(engine, values, tmp_path, home):
+    context = dig(values, Recorder(tmp_path))
+    assert (
+        "answering 2 conversations 4 times, 2 are done; 2 of 8 answers of this batch are whole"
+        in context.activities
+    )
+
+
+def test_answers_of_a_version_that_noted_no_seed_are_read(engine, values, tmp_path, home):
+    dig(values, Recorder(tmp_path))
+    path = tmp_path / "generations.jsonl"
+    found = [json.loads(line) for line in path.read_text("utf-8").rstrip("\n").split("\n")]
+    for row in found:
+        del row["seed"]
+    path.write_text("".join(json.dumps(row) + "\n" for row in found), "utf-8")
+    engine.prompts.clear()
+    context = dig(values, Recorder(tmp_path))
+    assert engine.prompts == []
+    assert {sample.sampling["seed"] for sample in context.found} == {42}
 
 
 def test_batches_hold_all_the_longest_first():
@@ -247,7 +359,22 @@ def test_a_job_stores_its_samples(engine, values, database):
         assert kite.gold == {"prompt_harmfulness": "harmful"}
         assert [one.correct for one in kite.generations] == [True, False, False, False]
         assert kite.generations[kite.rejected].text.startswith("Hm. Hm. Hm. ")
-        assert [artifact.kind for artifact in job.artifacts] == ["pair_set"]
+        (artifact,) = job.artifacts
+        assert artifact.kind == "pair_set"
+        version = pair_sets.version_of_artifact(session, artifact.id)
+        assert (version.pair_set.name, version.version, version.rows) == (f"job {job_id}", 1, 2)
+        assert version.sha256 == describe_pair_set(artifact.path)["sha256"]
+        assert kite.sampling["k"] == 4
+
+
+def test_two_jobs_of_one_name_make_two_versions(engine, values, database):
+    for seed in (1, 2):
+        named = values | {"name": "kites", "seed": seed}
+        run_job(database, queue.submit(database, "mine", named, launcher="foreground"))
+    with database.read() as session:
+        (found,) = pair_sets.list_pair_sets(session)
+        assert (found.name, [one.version for one in found.versions]) == ("kites", [1, 2])
+    assert resolve_reference(database, "pair_set", "kites@v2").parent.name == "2"
 
 
 def test_a_job_that_finds_nothing_fails_by_name(engine, values, database):

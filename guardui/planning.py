@@ -1,0 +1,62 @@
+"""The plan of a run for whoever shows it: the page and the command line ask here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from db.session import Database
+from pipelines.jobs.measured import measured_speeds
+from pipelines.jobs.references import find_parents, resolved_so_far, with_absolute_paths
+from pipelines.plan import Plan, make_plan
+from pipelines.stages.base import Stage, StageConfig
+
+
+def ready_config(database: Database, config: StageConfig) -> StageConfig:
+    """The config with a path for each reference that has one by now.
+
+    Raises NotFoundError or InputError for one that names nothing.
+    """
+    config = with_absolute_paths(config)
+    with database.read() as session:
+        find_parents(session, config)
+        return resolved_so_far(session, config)
+
+
+def plan_of(
+    database: Database, stage: Stage, config: StageConfig, *, ranks: int = 1
+) -> Plan | None:
+    """What a run asks of this machine; None for a stage that doesn't tell.
+
+    Raises a GuardUIError for what can't work, but not for what wouldn't fit.
+    """
+    if stage.workload is None:
+        return None
+    work = stage.workload(ready_config(database, config))
+    return make_plan(work, measured=measured_speeds(database), ranks=ranks)
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """A plan as `--json` gives it; bytes, seconds, and null for what isn't known."""
+    return {
+        "base_model": plan.work.base or None,
+        "device": {
+            "kind": plan.device.kind,
+            "name": plan.device.name,
+            "memory_bytes": plan.device.memory,
+        },
+        "verdict": plan.verdict,
+        "memory_bytes": plan.needed,
+        "memory_parts": dict(plan.estimate.parts) if plan.estimate else None,
+        "rows": plan.work.rows or None,
+        "longest_row_tokens": plan.work.longest or None,
+        "global_batch": plan.global_batch,
+        "steps": plan.steps,
+        "tokens_per_epoch": plan.epoch_tokens,
+        "tokens": plan.total_tokens,
+        "seconds": plan.seconds,
+        "time_from": plan.time_note,
+        "suggestions": [
+            {"changes": dict(one.changes), "memory_bytes": one.needed} for one in plan.suggestions
+        ],
+        "remarks": list(plan.remarks),
+    }

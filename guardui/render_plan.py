@@ -1,0 +1,98 @@
+"""A run's plan as HTML: memory beside what the device has, steps, tokens, time, and remarks."""
+
+from __future__ import annotations
+
+from guardui.render import DASH, duration, esc, facts, note, page
+from pipelines.memory import Estimate
+from pipelines.plan import Plan, gib, has
+
+LOOKS = {"fits": "ok", "tight": "warn", "splits": "warn", "too_large": "bad"}
+WORDS = {
+    "fits": "it fits",
+    "tight": "tight",
+    "splits": "batches are halved as it runs",
+    "too_large": "it does not fit",
+}
+PART_WORDS = {
+    "optimizer": "optimiser",
+    "head": "output head",
+    "cache": "key and value cache",
+}
+
+
+def plan_block(plan: Plan, about: str = "") -> str:
+    """What a run asks of this machine. `about`: a sentence on the preset."""
+    said = f'<p class="soft">{esc(about)}</p>' if about else ""
+    remarks = note("info", "Worth knowing", list(plan.remarks)) if plan.remarks else ""
+    return page(
+        '<h3 style="margin-top:14px">What it asks of this machine</h3>',
+        said,
+        memory_bar(plan),
+        facts({name: esc(value) for name, value in plan_facts(plan).items()}),
+        remarks,
+    )
+
+
+def memory_bar(plan: Plan) -> str:
+    """The estimate beside the device's memory, as a bar and in words, and what takes it."""
+    if plan.estimate is None:
+        return ""
+    needed, there = plan.estimate.total, plan.device.memory
+    look, word = LOOKS[plan.verdict], WORDS[plan.verdict]
+    share = 100 * min(1.0, needed / there) if there else 100.0
+    words = f"about {gib(needed)} needed, {has(plan.device)}"
+    return (
+        f'<div class="num"><strong>Memory: {esc(word)}</strong>'
+        f'<div class="soft">{esc(words)}</div>'
+        f'<div class="gu-bar {look}" role="img" aria-label="{esc(words)}">'
+        f'<i style="width:{share:.1f}%"></i></div>'
+        f'<p class="soft"><small>{esc(parts_words(plan.estimate))}</small></p></div>'
+    )
+
+
+def parts_words(estimate: Estimate) -> str:
+    """What takes the memory, the largest first, small parts left out."""
+    parts = sorted(estimate.parts.items(), key=lambda part: -part[1])
+    shown = [(name, count) for name, count in parts if count >= estimate.total / 100]
+    return " · ".join(f"{PART_WORDS.get(name, name)} {gib(count)}" for name, count in shown)
+
+
+def plan_facts(plan: Plan) -> dict[str, str]:
+    """Name -> value as plain text; what isn't known has a dash."""
+    work = plan.work
+    if work.kind == "generation":
+        rows = {
+            work.row_name: count(work.rows),
+            "longest prompt": f"{count(work.longest)} tokens",
+            "at once": plan.global_batch,
+            "batches": count(plan.steps),
+            "answers": f"{count(work.answers)}, at most {work.most_new_tokens:,} tokens each",
+        }
+    else:
+        rows = {
+            work.row_name: count(work.rows),
+            "longest": f"{count(work.longest)} tokens",
+            f"{work.row_name} a step": plan.global_batch,
+            "steps": count(plan.steps),
+            "tokens an epoch": count(plan.epoch_tokens),
+            "tokens in all": count(plan.total_tokens),
+        }
+    return rows | {"time": f"{time_words(plan)}, {plan.time_note}"}
+
+
+def time_words(plan: Plan) -> str:
+    """Roughly how long; a dash where nothing like it was measured."""
+    return f"about {duration(plan.seconds)}" if plan.seconds else DASH
+
+
+def count(number: int | None) -> str:
+    return f"{number:,}" if number else DASH
+
+
+def plan_line(plan: Plan) -> str:
+    """A plan in a line of text, for a list of steps."""
+    words = [f"about {gib(plan.needed)} ({WORDS[plan.verdict]})"] if plan.needed else []
+    unit = "steps" if plan.work.kind == "training" else "batches"
+    words += [f"{plan.steps:,} {unit}"] if plan.steps else []
+    words += [time_words(plan)] if plan.seconds else []
+    return ", ".join(words)

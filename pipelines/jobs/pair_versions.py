@@ -1,0 +1,95 @@
+"""Versions of pair sets by name, `NAME@vN`: finding them, importing them, numbering new ones."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from db import jobs, pair_sets
+from db.models import PairSetVersion
+from db.session import Database
+from pipelines.jobs.context import digest
+from pipelines.mining import SET_NAME
+from pipelines.pair_export import import_pairs
+from pipelines.schema import InputError, NotFoundError
+from pipelines.settings import Settings
+
+NAMED = re.compile(r"(.+)@v?([0-9]{1,9})", re.DOTALL)
+
+
+def named_version(session: Session, value: str) -> PairSetVersion | None:
+    """The version that `NAME@vN` names; None for a text of another form, or a path that exists.
+
+    Raises NotFoundError where there is no such set or version.
+    """
+    match = NAMED.fullmatch(value)
+    if match is None or Path(value).expanduser().exists():
+        return None
+    found = pair_sets.find_version(session, match[1], int(match[2]))
+    if found is not None:
+        return found
+    newest = pair_sets.find_version(session, match[1])
+    if newest is not None:
+        raise NotFoundError(f"{value}: there is no such version (the newest is v{newest.version})")
+    known = ", ".join(one.name for one in pair_sets.list_pair_sets(session)[:10]) or "none"
+    raise NotFoundError(f"{value}: there is no pair set of this name (there are: {known})")
+
+
+def check_name(name: str) -> str:
+    """The name, where a pair set can have it. Raises InputError."""
+    if not name.strip() or name.strip(".") == "" or not re.fullmatch(SET_NAME, name):
+        raise InputError(f"name={name}: must be some letters without / \\ @ and control characters")
+    if len(name) > 100:
+        raise InputError(f"name={name[:40]}…: has {len(name)} characters, at most 100 are allowed")
+    return name
+
+
+def version_folder(settings: Settings, session: Session, name: str) -> tuple[Path, int]:
+    """(an empty place for the next version of this set, its number)."""
+    number = pair_sets.next_version(session, name)
+    folder = settings.home / "pair_sets" / name / f"v{number}"
+    while folder.exists():  # left by an attempt that ended before it was recorded
+        folder = folder.with_name(folder.name + "-again")
+    return folder, number
+
+
+def import_version(
+    database: Database, settings: Settings, path: Path, name: str, note: str = ""
+) -> PairSetVersion:
+    """Reads an exported file as the next version of this set.
+
+    Raises NotFoundError, InputError or DataError for a file that can't be one.
+    """
+    check_name(name)
+    with database.read() as session:
+        folder, number = version_folder(settings, session, name)
+    info = import_pairs(path, folder, name=name, version=number)
+    sha256, size = digest(folder)
+    details = {
+        "pairs": info["rows"],
+        "pairs_sha256": info["sha256"],
+        "set_name": name,
+        "imported_from": path.name,
+    }
+    with database.write() as session:
+        artifact = jobs.add_artifact(
+            session,
+            job_id=None,
+            kind="pair_set",
+            name=f"{info['rows']} imported pairs",
+            path=str(folder.resolve()),
+            sha256=sha256,
+            size=size,
+            details=details,
+        )
+        return pair_sets.register_version(
+            session,
+            name=name,
+            artifact_id=artifact.id,
+            sha256=info["sha256"],
+            rows=info["rows"],
+            job_id=None,
+            note=note,
+        )
