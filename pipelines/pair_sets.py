@@ -69,13 +69,15 @@ def read_pairs(ref: str) -> list[Row]:
     text = _frozen_text(ref, folder, PAIRS, info["sha256"] if info else None)
     faults: list[str] = []
     rows: list[Row] = []
-    for place, row in json_lines(text, PAIRS, faults):
+    for place, row in json_lines(text, PAIRS, faults) if text.strip() else ():
         found = pair_faults(row, place)
         faults += found
         if isinstance(row, dict):
             rows.append(row)
-    if faults or not rows:
+    if faults:
         raise DataError(f"pairs={ref}: {len(faults)} faults in {len(rows)} rows", faults)
+    if not rows:
+        raise DataError(f"pairs={ref}: there is no pair in it")
     return rows
 
 

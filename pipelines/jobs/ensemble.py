@@ -62,8 +62,9 @@ def _miner(model: str, sources: list[str]) -> Step:
     return Step(
         f"mine-{model}",
         "mine",
-        # The rows are named by `sources`; what main leaves out is not among them anyway.
-        values={"sources": sources, "without_sources": []},
+        # The rows are named by `sources`; what main leaves out is not among them anyway. One that
+        # finds nothing must not keep back what the others found: merging refuses to have nothing.
+        values={"sources": sources, "without_sources": [], "allow_empty": True},
         links={"adapter": model},
         title=f"Mine {', '.join(sources)} with {model}",
     )

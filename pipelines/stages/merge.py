@@ -19,6 +19,7 @@ from pipelines.hard_samples import choose_pair, hardness, row_seed
 from pipelines.job_inputs import read_all_inputs
 from pipelines.merging import merge
 from pipelines.mining import SET_NAME
+from pipelines.pair_rows import Row
 from pipelines.pair_sets import describe_pair_set, read_pairs, read_samples, read_template
 from pipelines.pair_weights import read_ranges
 from pipelines.pair_writing import fresh_folder, write_pair_set
@@ -27,6 +28,10 @@ from pipelines.stages.base import ESSENTIAL, Stage, StageConfig, StageContext
 from pipelines.template import GuardTemplate
 
 logger = logging.getLogger(__name__)
+
+NONE_ADVICE = (
+    "Mine more rows, raise temperature or k of the mining jobs, or train the moderators longer."
+)
 
 
 class MergeConfig(StageConfig):
@@ -59,7 +64,7 @@ def check(config: MergeConfig) -> list[str]:
         raise InputError(f"sets={', '.join(twice)}: named twice")
     known = [one for one in config.sets if not one.startswith(("job:", "artifact:"))]
     same_template(known)
-    return [f"{one}: {len(read_pairs(one)):,} pairs" for one in known]
+    return [f"{one}: {len(pairs_of(one)):,} pairs" for one in known]
 
 
 def run(config: MergeConfig, context: StageContext) -> None:
@@ -74,15 +79,21 @@ def run(config: MergeConfig, context: StageContext) -> None:
     samples = [repaired(one, config) for one in merged.samples]
     tell(merged.counts, context)
     context.hard_samples(samples)
+    inputs = read_all_inputs(context.directory, "sets")
     pairs = sum(hardness(one) == "hard" for one in samples)
     if not pairs:
-        raise InputError(f"sets={', '.join(config.sets)}: there is no hard sample in them")
-    inputs = read_all_inputs(context.directory, "sets")
+        raise InputError(
+            f"sets={', '.join(config.sets)}: there is no hard sample in them", advice=NONE_ADVICE
+        )
+    if empty := [inputs.get(ref, {}).get("reference", ref) for ref in config.sets if is_empty(ref)]:
+        said = f"{len(empty)} of {len(sets)} sets hold no hard sample and add nothing"
+        context.remark(f"{said}: {', '.join(empty)}", {"empty": empty})
     record = {
         "stage": "merge",
         "config": config.model_dump(),
         "counts": merged.counts,
         "merged": [about(ref, inputs.get(ref, {})) for ref in config.sets],
+        "empty": empty,
         "mined_benchmark": benchmarks_of(config.sets),
     }
     folder = fresh_folder(context.directory)
@@ -101,11 +112,22 @@ def run(config: MergeConfig, context: StageContext) -> None:
         "pairs": pairs,
         "pairs_sha256": info["sha256"],
         "counts": merged.counts,
+        "empty": empty,
         "mined_benchmark": record["mined_benchmark"],
     }
     if config.name:
         details["set_name"] = config.name
     context.artifact("pair_set", folder, f"{pairs} hard samples of {len(sets)} sets", details)
+
+
+def is_empty(ref: str) -> bool:
+    """Whether a set was frozen without a pair, as mining that found nothing may do."""
+    return int(describe_pair_set(ref)["rows"]) == 0
+
+
+def pairs_of(ref: str) -> Sequence[Row]:
+    """The pairs of a set; none of an empty one, which `read_pairs` refuses."""
+    return [] if is_empty(ref) else read_pairs(ref)
 
 
 def same_template(sets: Sequence[str]) -> GuardTemplate:
@@ -167,7 +189,7 @@ def edited_in(sets: Sequence[str], samples: Sequence[HardSample]) -> set[str]:
     edited = {
         (row["prompt"], row.get("response"), row["chosen"], row["rejected"])
         for ref in sets
-        for row in read_pairs(ref)
+        for row in pairs_of(ref)
         if row.get("human_edited")
     }
     return {

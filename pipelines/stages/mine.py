@@ -34,6 +34,9 @@ from pipelines.token_counts import count_tokens, prompt_overhead
 
 logger = logging.getLogger(__name__)
 
+WHY_NONE = "each task was right every time, wrong every time, or not parsed"
+NONE_ADVICE = "Mine more rows, raise temperature or k, or train the moderator longer."
+
 
 class DrawConfig(DataConfig):
     """Fields of the stages that draw several answers to each conversation."""
@@ -69,6 +72,9 @@ class MineConfig(DrawConfig):
         max_length=100,
         pattern=SET_NAME,
         description="Name of the pair set, empty for the job's; a known name gets a new version.",
+    )
+    allow_empty: bool = Field(
+        False, description="Hand over an empty pair set where no hard sample is found, don't fail."
     )
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N."
@@ -242,11 +248,10 @@ def hand_over(
     samples = weigh(found, config.gamma)
     context.hard_samples(samples)
     if not mining.hard:
-        raise InputError(
-            f"none of the {len(mining.drawn)} conversations is a hard sample: each task was right "
-            "every time, wrong every time, or not parsed",
-            advice="Mine more rows, raise temperature or k, or train the moderator longer.",
-        )
+        said = f"none of the {len(mining.drawn)} conversations is a hard sample: {WHY_NONE}"
+        if not config.allow_empty:
+            raise InputError(said, advice=NONE_ADVICE)
+        context.remark(f"{said}; the pair set is empty", {"rows": len(mining.drawn)})
     benchmarks = named_benchmarks(config, dataset.examples)
     counts = {"rows": len(mining.drawn), "pairs": mining.hard}
     record = {

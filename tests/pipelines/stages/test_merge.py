@@ -136,6 +136,18 @@ def test_sets_without_samples_or_without_hard_ones_are_named(sets, tmp_path):
         join([str(tmp_path / "wrong")], Recorder(tmp_path / "job2"))
 
 
+def test_a_set_without_pairs_adds_nothing_and_is_named(sets, tmp_path):
+    empty = tmp_path / "empty"
+    write_pair_set(empty, [all_wrong("v")], TEMPLATE)
+    assert check([str(empty)]) == [f"{empty}: 0 pairs"]
+    context = join([*sets, str(empty)], Recorder(tmp_path / "job"))
+    assert [said for said, _ in context.remarks] == [
+        f"1 of 3 sets hold no hard sample and add nothing: {empty}"
+    ]
+    assert context.made[0][3]["empty"] == [str(empty)]
+    assert len(read_pairs(str(context.made[0][1]))) == 4
+
+
 # As a job
 
 

@@ -16,7 +16,14 @@ from pipelines.jobs.references import resolve_reference
 from pipelines.jobs.worker import run_job
 from pipelines.mining import model_of, weights_sha256
 from pipelines.pair_sets import describe_pair_set, read_pairs, read_samples
-from pipelines.schema import GuardExample, GuardTask, InputError, NotFoundError, StopRequested
+from pipelines.schema import (
+    DataError,
+    GuardExample,
+    GuardTask,
+    InputError,
+    NotFoundError,
+    StopRequested,
+)
 from pipelines.stages import mine
 from pipelines.stages.base import build_config
 from pipelines.template import GuardTemplate
@@ -298,6 +305,20 @@ def test_no_hard_sample_is_an_error_with_advice(engine, values, tmp_path, home):
         dig(values, context)
     assert "raise temperature or k" in caught.value.advice
     assert context.made == []
+
+
+def test_an_empty_set_may_be_asked_for(engine, values, tmp_path, home):
+    engine.script = lambda _prompt, _number: answer("harmful")
+    context = Recorder(tmp_path)
+    dig(values | {"allow_empty": True}, context)
+    ((kind, folder, name, details),) = context.made
+    assert (kind, name, details["pairs"]) == ("pair_set", "0 hard samples", 0)
+    ((said, _),) = context.remarks
+    assert said.startswith("none of the 8 conversations is a hard sample")
+    # What was wrong every time is kept for people to look at.
+    assert len(read_samples(str(folder))) == details["all_wrong"] == 4
+    with pytest.raises(DataError, match="there is no pair in it"):
+        read_pairs(str(folder))
 
 
 def test_a_random_model_is_not_parsed_and_says_so(values, tmp_path, home):
