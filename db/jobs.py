@@ -151,12 +151,13 @@ def get_artifact(session: Session, artifact_id: int) -> Artifact | None:
 
 
 def artifacts(
-    session: Session, kind: str | None = None, job_id: int | None = None
+    session: Session, kind: str | Sequence[str] | None = None, job_id: int | None = None
 ) -> list[Artifact]:
-    """The newest first, of this kind and made by this job where given, with their jobs."""
+    """The newest first, of this kind (or these) and made by this job where given, with their
+    jobs."""
     query = select(Artifact).options(selectinload(Artifact.job)).order_by(Artifact.id.desc())
     if kind is not None:
-        query = query.where(Artifact.kind == kind)
+        query = query.where(Artifact.kind.in_([kind] if isinstance(kind, str) else kind))
     if job_id is not None:
         query = query.where(Artifact.job_id == job_id)
     return list(session.scalars(query))

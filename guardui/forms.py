@@ -22,7 +22,8 @@ from db.models import Artifact
 from db.session import Database
 from guardui.render import day
 from guardui.render_jobs import job_name
-from pipelines.stages.base import Stage, StageConfig
+from pipelines.presets import BASES
+from pipelines.stages.base import Stage, StageConfig, kinds_taken
 
 Kind = Literal["bool", "choice", "number", "list", "reference", "references", "text"]
 Choices = Sequence[tuple[str, str]]
@@ -165,13 +166,16 @@ def reference_choices(spec: FieldSpec, artifacts: Choices) -> list[tuple[str, st
     offered = [(empty, "")] if spec.default == "" else []
     if spec.reference == "dataset":
         offered.append(("starter — the set that ships with GuardUI", "starter"))
+    if spec.reference == "model":
+        offered += [(name, name) for name in BASES]
     return offered + list(artifacts)
 
 
 def artifact_choices(database: Database, kind: str) -> list[tuple[str, str]]:
-    """Every artifact of a kind, newest first: `artifact:7 — R-SFT #5, 20 Nov 14:05`."""
+    """Every artifact that a reference of this kind may name, newest first:
+    `artifact:7 — R-SFT #5, 20 Nov 14:05`."""
     with database.read() as session:
-        found = artifacts(session, kind=kind)
+        found = artifacts(session, kind=kinds_taken(kind))
     return [
         (f"artifact:{one.id} — {_made_by(one)}, {day(one.created_at)}", f"artifact:{one.id}")
         for one in found

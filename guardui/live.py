@@ -19,6 +19,7 @@ from pipelines.jobs.queue import detect_device, resolve_reference
 from pipelines.schema import GuardUIError, InputError
 from pipelines.settings import Settings
 from pipelines.stages import all_stages
+from pipelines.stages.base import kinds_taken
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +29,10 @@ REDRAW_SECONDS = 0.1
 
 
 def moderator_choices(database: Database) -> list[tuple[str, str]]:
-    """(what people read, reference) of every adapter, newest first, and the bare base last."""
+    """(what people read, reference) of every adapter and exported model, newest first, and the
+    bare base last."""
     with database.read() as session:
-        found = artifacts(session, kind="adapter")
+        found = artifacts(session, kind=kinds_taken("adapter"))
     choices = []
     for one in found:
         stage = all_stages().get(one.job.stage) if one.job else None

@@ -11,14 +11,14 @@ import json
 import math
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pipelines.machine import Device, find_device
 from pipelines.memory import GIB, Estimate
 from pipelines.model_sizes import ModelSize
 from pipelines.plan_time import Kind, Measured, how_long
-from pipelines.schema import TooLargeError
+from pipelines.schema import InputError, TooLargeError
 
 # The estimate is off by some; a run is refused only where it wouldn't fit were it so much less.
 MARGIN = 0.15
@@ -36,8 +36,9 @@ class Workload:
 
     `estimate(changes, device)` is the memory with these fields of the config changed; `options`
     are changes to try where it doesn't fit, the gentlest first; another base model is the last.
-    `cost` is arithmetic a token. `smallest_batch`: to how much a batch that doesn't fit on a GPU is
-    halved as it runs, 0 where it isn't.
+    `needs_gpu` names a field, and its value, that is refused without one, `without_gpu` what would
+    do. `cost` is arithmetic a token. `smallest_batch`: to how much a batch that doesn't fit on a
+    GPU is halved as it runs, 0 where it isn't.
     """
 
     kind: Kind
@@ -60,6 +61,8 @@ class Workload:
     smallest_batch: int = 0
     ignore_memory: bool = False
     remarks: Sequence[str] = ()
+    needs_gpu: str = ""
+    without_gpu: Changes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,7 @@ class Suggestion:
     needed: int
 
     def __str__(self) -> str:
-        words = " ".join(f"{name}={_plain(value)}" for name, value in self.changes.items())
-        return f"{words} would need about {gib(self.needed)}"
+        return f"{settings_words(self.changes)} would need about {gib(self.needed)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,11 @@ def accept(work: Workload) -> list[str]:
 
 def refuse(plan: Plan) -> None:
     """Raises TooLargeError with what to change, unless the config says to run it anyhow."""
-    if plan.verdict != "too_large" or plan.work.ignore_memory:
+    if plan.work.ignore_memory:
+        return
+    if plan.work.needs_gpu and not plan.device.is_gpu:
+        refuse_without_gpu(plan)
+    if plan.verdict != "too_large":
         return
     advice = [f"{one}." for one in plan.suggestions] or [
         f"No change that was tried fits: take a device with about {gib(plan.needed or 0)}, "
@@ -162,6 +168,25 @@ def refuse(plan: Plan) -> None:
         f"memory: {plan.work.base} would need about {gib(plan.needed or 0)}, "
         f"and {has(plan.device)}",
         advice=" ".join([*advice, "ignore_memory=true runs it all the same."]),
+    )
+
+
+def refuse_without_gpu(plan: Plan) -> None:
+    """Raises InputError that names the field which needs a GPU, and what would do without one."""
+    work, device, change = plan.work, plan.device, plan.work.without_gpu
+    advice, estimate = f"Set {settings_words(change)}", work.estimate
+    if estimate is not None:
+        # The plain run, judged like any other, with what to change in it where it won't fit.
+        plain = replace(work, estimate=lambda more, on: estimate({**change, **more}, on))
+        found = [Suggestion({}, estimate(change, device).total)]
+        if judge(plain, estimate(change, device), device) == "too_large":
+            found = suggest(plain, device)
+        whole = [Suggestion({**change, **one.changes}, one.needed) for one in found[:1]]
+        advice = "".join(map(str, whole)) or "No change that was tried fits here without it"
+    raise InputError(
+        f"{work.needs_gpu}: needs a GPU, and there is none here",
+        advice=f"{advice}. Or run it on a machine with a GPU. "
+        "ignore_memory=true runs it here all the same, slowly.",
     )
 
 
@@ -236,6 +261,11 @@ def has(device: Device) -> str:
     if device.is_gpu:
         return f"the {device.name} has {gib(device.memory)}"
     return f"{gib(device.memory)} are free here ({device.name}, no GPU)"
+
+
+def settings_words(changes: Changes) -> str:
+    """Fields and values as the command line takes them."""
+    return " ".join(f"{name}={_plain(value)}" for name, value in changes.items())
 
 
 def _plain(value: Any) -> str:

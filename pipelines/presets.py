@@ -133,6 +133,9 @@ QUALITY: Presets = {
     "full": {**_QUALITY, "max_rows": 10_000, "accumulation": 64},
 }
 
+BASES: tuple[str, ...] = tuple(dict.fromkeys(str(preset["base_model"]) for preset in RSFT.values()))
+"""The base models that presets name, in their order."""
+
 _LIKE_EXP19 = "Written down are the rows, the epochs and no more; the rest is that of exp19."
 _PAPER = (
     "Full fine-tuning as published, on one device: 4 rows x 96 batches are the 384 of the paper. "

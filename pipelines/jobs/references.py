@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -11,9 +12,18 @@ from sqlalchemy.orm import Session
 from db import jobs
 from db.models import RESUMABLE, Job
 from db.session import Database
+from pipelines.demo_base import ALIASES
 from pipelines.jobs.pair_versions import named_version
-from pipelines.schema import InputError, NotFoundError
-from pipelines.stages.base import Config, StageConfig, references, with_references
+from pipelines.schema import GuardUIError, InputError, NotFoundError
+from pipelines.stages import get_stage
+from pipelines.stages.base import (
+    Config,
+    StageConfig,
+    build_config,
+    kinds_taken,
+    references,
+    with_references,
+)
 
 REFERENCE = re.compile(r"(job|artifact):(.*)", re.DOTALL)
 
@@ -32,21 +42,26 @@ def resolve_reference(database: Database, kind: str, value: str) -> Path | str:
 
 def _resolve(session: Session, kind: str, value: str) -> Path | str:
     what, number = parse_reference(value)
+    kinds = kinds_taken(kind)
     if what == "artifact":
         artifact = jobs.get_artifact(session, number)
         if artifact is None:
             raise NotFoundError(f"{value}: there is no such artifact")
-        if artifact.kind != kind:
-            raise InputError(f"{value}: is of kind {artifact.kind}, must be of kind {kind}")
+        if artifact.kind not in kinds:
+            raise InputError(
+                f"{value}: is of kind {artifact.kind}, must be of kind {' or '.join(kinds)}"
+            )
     elif what == "job":
         job = _get_job(session, value, number)
-        artifact = next((one for one in reversed(job.artifacts) if one.kind == kind), None)
+        artifact = next((one for one in reversed(job.artifacts) if one.kind in kinds), None)
         if artifact is None:
-            raise InputError(f"{value}: job {number} ({job.stage}, {job.state}) made no {kind}")
+            raise InputError(
+                f"{value}: job {number} ({job.stage}, {job.state}) made no {' or '.join(kinds)}"
+            )
     elif kind == "pair_set" and (version := named_version(session, value)):
         artifact = version.artifact
     else:
-        return absolute(value)
+        return value if value in ALIASES else absolute(value)
     if not Path(artifact.path).exists():
         raise NotFoundError(f"{value}: {artifact.path} does not exist any more")
     return Path(artifact.path)
@@ -90,7 +105,11 @@ def with_absolute_paths(config: Config) -> Config:
         for name, value in config.model_dump().items()
         if isinstance(value, str) and os.sep in value and name not in named
     }
-    config = with_references(config, lambda _name, _kind, value: str(absolute(value)))
+    config = with_references(
+        config,
+        # A folder that happens to be called as the demo base is not what its name means.
+        lambda _name, _kind, value: value if value in ALIASES else str(absolute(value)),
+    )
     return config.model_copy(update=texts)
 
 
@@ -136,3 +155,22 @@ def resolved_so_far(session: Session, config: Config) -> Config:
         return str(_resolve(session, kind, value))
 
     return with_references(config, path_of)
+
+
+def configs_to_come(session: Session, config: StageConfig) -> dict[str, StageConfig]:
+    """`job:N` -> what that job runs with, for each one named that has yet to succeed, and for
+    those that they name in turn. One of a stage or a config of another version is left out."""
+    found: dict[str, StageConfig] = {}
+    waiting = [value for _, _, value in references(config)]
+    while waiting:
+        value = waiting.pop()
+        what, number = parse_reference(value)
+        job = jobs.get_job(session, number) if what == "job" and value not in found else None
+        if job is None or job.state == "succeeded":
+            continue
+        with suppress(GuardUIError):
+            # Paths of what is there by now; what isn't is asked for in turn.
+            made = build_config(get_stage(job.stage), None, job.config)
+            found[value] = resolved_so_far(session, made)
+            waiting += [one for _, _, one in references(made)]
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,12 +30,23 @@ ESSENTIAL: dict[str, Any] = {"essential": True}
 AdapterRef = Annotated[str, reference("adapter")]
 DatasetRef = Annotated[str, reference("dataset")]
 PairSetRef = Annotated[str, reference("pair_set")]
+ModelRef = Annotated[str, reference("model")]
+
+# Whole weights that were exported moderate as an adapter folder does.
+_TAKEN: Mapping[str, tuple[str, ...]] = {"adapter": ("adapter", "model")}
+
+
+def kinds_taken(kind: str) -> tuple[str, ...]:
+    """The kinds of artifacts that a reference of this kind may name."""
+    return _TAKEN.get(kind, (kind,))
 
 
 class StageConfig(BaseModel):
     """Base of every stage's config: unknown keys are refused, assignments are checked."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
+    makes_whole_weights: ClassVar[bool] = False
+    """Whether the stage folds an adapter into its base."""
 
 
 class StageContext(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,7 @@ SHARD = "4GB"
 class ExportConfig(StageConfig):
     """Fold an adapter into its base model."""
 
+    makes_whole_weights: ClassVar[bool] = True
     adapter: AdapterRef = Field(
         "",
         description="The adapter: artifact:ID, job:ID, a folder or a Hub id.",

@@ -34,7 +34,12 @@ from pipelines.stages.training import (
     trainer_options,
     uses_bf16,
 )
-from pipelines.stages.workloads import Trained, preference_workload, training_workload
+from pipelines.stages.workloads import (
+    Trained,
+    estimated_bytes,
+    preference_workload,
+    training_workload,
+)
 from pipelines.template import GuardTemplate
 
 logger = logging.getLogger(__name__)
@@ -237,7 +242,11 @@ def train_on_pairs(
             callbacks=callbacks(config, context),
         )
 
-    fitted = fit(config, context, device, build)
+    def estimate(config: PreferenceConfig) -> int | None:
+        trained = Trained.of_adapter(str(adapter.path))
+        return estimated_bytes(config, trained, max(lengths(rows)), device, pairs=True)
+
+    fitted = fit(config, context, device, build, estimate)
     context.activity("saving the adapter")
     info = {
         **record,

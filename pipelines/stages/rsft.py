@@ -5,6 +5,7 @@ Method and presets follow GuardReasoner (arXiv 2501.18492) and its authors' publ
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -14,9 +15,9 @@ from pipelines import base_models, presets
 from pipelines.datasets import Dataset, read_dataset
 from pipelines.holdout import seen_before
 from pipelines.plan import Workload, accept
-from pipelines.schema import GuardExample, GuardTask, InputError
-from pipelines.stages.base import ESSENTIAL, AdapterRef, DatasetRef, Stage, StageContext
-from pipelines.stages.data import DataConfig, load
+from pipelines.schema import GuardExample, GuardTask, GuardUIError, InputError
+from pipelines.stages.base import ESSENTIAL, AdapterRef, DatasetRef, ModelRef, Stage, StageContext
+from pipelines.stages.data import DataConfig, is_to_come, load
 from pipelines.stages.training import (
     MAX_LENGTH,
     TrainingConfig,
@@ -31,7 +32,13 @@ from pipelines.stages.training import (
     trainer_options,
     uses_bf16,
 )
-from pipelines.stages.workloads import count_tokens, prompt_overhead, trained_of, training_workload
+from pipelines.stages.workloads import (
+    count_tokens,
+    estimated_bytes,
+    prompt_overhead,
+    trained_of,
+    training_workload,
+)
 from pipelines.targets import aim, told
 from pipelines.template import GuardTemplate
 
@@ -39,11 +46,12 @@ from pipelines.template import GuardTemplate
 class RsftConfig(TrainingConfig, DataConfig):
     """Train a moderator on rows with reasoning."""
 
-    base_model: str = Field(
+    base_model: ModelRef = Field(
         base_models.DEMO_BASE,
         min_length=1,
-        description="The demo base, a Hub id, or a folder with config.json and safetensors.",
-        json_schema_extra=ESSENTIAL,
+        description="The demo base, a Hub id, a folder with config.json and safetensors, or an "
+        "exported model: artifact:ID or job:ID.",
+        json_schema_extra=ESSENTIAL | {"reference": "model"},
     )
     adapter: AdapterRef = Field(
         "",
@@ -90,7 +98,8 @@ def check(config: RsftConfig) -> list[str]:
     """Reads the data, looks at the adapter and at the memory; raises for what can't work."""
     remarks = accept(workload(config))
     # Last, for it asks the Hub where the model isn't here.
-    base_models.check_base(config.base_model)
+    if not is_to_come(config.base_model):
+        base_models.check_base(config.base_model)
     return remarks
 
 
@@ -101,7 +110,9 @@ def workload(config: RsftConfig) -> Workload:
             f"quantization={config.quantization}: full fine-tuning needs quantization=none"
         )
     check_training(config)
-    if config.adapter and not config.adapter.startswith(("job:", "artifact:")):
+    if config.eval_dataset and config.holdout:
+        raise InputError(f"holdout={config.holdout}: must be 0 where eval_dataset is set")
+    if config.adapter and not is_to_come(config.adapter) and not is_to_come(config.base_model):
         base_models.check_same_base(base_models.read_adapter(config.adapter), config.base_model)
     dataset = aim(load(config, config.seed), config.target, config.tasks)
     count = [f"{len(dataset.examples):,} rows of {dataset.name}"] if dataset.examples else []
@@ -109,22 +120,48 @@ def workload(config: RsftConfig) -> Workload:
     bare = sum(example.reasoning is None for example in dataset.examples)
     if bare:
         remarks.append(f"{bare:,} rows carry no reasoning and train the answers alone")
-    fixed = prompt_overhead(dataset.instructions, config.base_model)
-    lengths = [
-        count + fixed
-        for count in count_tokens(
-            [partial(_text, one) for one in dataset.examples], config.base_model
-        )
-    ]
+    remarks += held_out_remarks(config, dataset)
+    trained = trained_of(config)
+    fixed = prompt_overhead(dataset.instructions, trained.base)
+    texts = [partial(_text, one) for one in dataset.examples]
+    lengths = [count + fixed for count in count_tokens(texts, trained.base)]
     return training_workload(
         config,
-        trained_of(config),
+        trained,
         lengths,
         lengths,
         max_length=config.max_length,
         packing=config.packing,
         remarks=remarks,
     )
+
+
+def held_out_remarks(config: RsftConfig, dataset: Dataset) -> list[str]:
+    """Reads `eval_dataset`, so that a wrong one is named before the launch. Raises as reading any
+    dataset does, and InputError where all of it is trained on."""
+    if not config.eval_dataset or is_to_come(config.eval_dataset):
+        return []
+    held, seen = held_out(config, dataset)
+    left = f", {seen:,} more are trained on and left out" if seen else ""
+    return [f"{len(held.examples):,} rows of {held.name} measure the held-out loss{left}"]
+
+
+def held_out(config: RsftConfig, dataset: Dataset) -> tuple[Dataset, int]:
+    """(the rows of `eval_dataset` that aren't trained on, how many are)."""
+    try:
+        other = aim(read_dataset(config.eval_dataset), config.target, config.tasks)
+    except GuardUIError as error:
+        if str(error).startswith("dataset="):  # the reader's name of it
+            error.args = (f"eval_{error}",)
+        raise
+    known = seen_before(
+        [(one.prompt, one.response) for one in other.examples],
+        [(one.prompt, one.response) for one in dataset.examples],
+    )
+    kept = [one for one, seen in zip(other.examples, known, strict=True) if not seen]
+    if not kept:
+        raise InputError(f"eval_dataset={config.eval_dataset}: all of it is trained on")
+    return replace(other, examples=kept), sum(known)
 
 
 def _text(example: GuardExample) -> str:
@@ -152,15 +189,7 @@ def rows_to_train(
     rows = tokenize(dataset, template, tokenizer)
     keys = [(example.prompt, example.response) for example in dataset.examples]
     if config.eval_dataset:
-        other = aim(read_dataset(config.eval_dataset), config.target, config.tasks)
-        trained = seen_before([(one.prompt, one.response) for one in other.examples], keys)
-        held = [
-            row
-            for row, known in zip(tokenize(other, template, tokenizer), trained, strict=True)
-            if not known
-        ]
-        if not held:
-            raise InputError(f"eval_dataset={config.eval_dataset}: all of it is trained on")
+        held = tokenize(held_out(config, dataset)[0], template, tokenizer)
     else:
         rows, held = partition(rows, keys, config.holdout, config.seed)
     lengths, others = ([len(row["input_ids"]) for row in part] for part in (rows, held))
@@ -206,7 +235,11 @@ def run(config: RsftConfig, context: StageContext) -> None:
             callbacks=callbacks(config, context),
         )
 
-    fitted = fit(config, context, device, build)
+    def estimate(config: RsftConfig) -> int | None:
+        longest = limit if config.packing else max(len(row["input_ids"]) for row in rows)
+        return estimated_bytes(config, trained_of(config), longest, device)
+
+    fitted = fit(config, context, device, build, estimate)
     context.activity("saving the adapter")
     info = {
         "stage": "rsft",

@@ -101,7 +101,9 @@ class TrainingConfig(StageConfig):
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N."
     )
     ignore_memory: bool = Field(
-        False, description="Run it even where the estimate says that memory won't do."
+        False,
+        description="Run it even where the estimate says that memory won't do, or with a "
+        "quantised base where there is no GPU.",
     )
 
     @property

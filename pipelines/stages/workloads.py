@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,38 +15,13 @@ from pipelines.plan import Changes, Workload
 from pipelines.plan_time import training_cost
 from pipelines.schema import GuardUIError
 from pipelines.stages.base import StageConfig
+from pipelines.stages.trained import Trained as Trained
+from pipelines.stages.trained import expecting as expecting
+from pipelines.stages.trained import has_base as has_base
+from pipelines.stages.trained import trained_of as trained_of
 from pipelines.stages.training import MAX_LENGTH, TrainingConfig, uses_bf16
 from pipelines.stages.training_config import halved
 from pipelines.token_counts import count_tokens, prompt_overhead
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What is trained: every weight of a base, or an adapter on it. `base` is empty where it isn't
-    known yet."""
-
-    base: str
-    full: bool = False
-    lora_r: int = 0
-    lora_targets: Sequence[str] = ()
-    dropout: bool = False
-
-    @classmethod
-    def of_adapter(cls, ref: str) -> Trained:
-        """What goes on being trained of an adapter folder; `job:N` is not known yet."""
-        if ref.startswith(("job:", "artifact:")):
-            return cls("")
-        adapter = base_models.read_adapter(ref)
-        if adapter.full:
-            return cls(str(adapter.path), full=True)
-        config = base_models.read_json(adapter.path / "adapter_config.json")
-        targets = config.get("target_modules") or ()
-        return cls(
-            adapter.base_model,
-            lora_r=int(config.get("r") or 0),
-            lora_targets=[targets] if isinstance(targets, str) else list(targets),
-            dropout=float(config.get("lora_dropout") or 0) > 0,
-        )
 
 
 def cost_of(config: StageConfig) -> tuple[str, float]:
@@ -61,24 +36,6 @@ def cost_of(config: StageConfig) -> tuple[str, float]:
     if not isinstance(config, TrainingConfig):
         return trained.base, 2 * size.parameters
     return trained.base, _cost(config, trained, size, pairs="beta" in type(config).model_fields)
-
-
-def has_base(config: Any) -> bool:
-    """Whether a config names its base model itself, and not by an adapter."""
-    return {"base_model", "method"} <= set(type(config).model_fields)
-
-
-def trained_of(config: Any) -> Trained:
-    """What a config trains, or draws from. Raises what reading its adapter raises."""
-    if not has_base(config):
-        return Trained.of_adapter(config.adapter)
-    return Trained(
-        config.base_model,
-        config.method == "full",
-        config.lora_r,
-        config.lora_targets,
-        config.lora_dropout > 0,
-    )
 
 
 def _cost(config: TrainingConfig, trained: Trained, size: ModelSize, pairs: bool) -> float:
@@ -100,6 +57,7 @@ def training_workload(
     remarks: Sequence[str] = (),
 ) -> Workload:
     """A training on rows of these `lengths`, which cost `row_tokens` each (a pair's two sides)."""
+    quantization = config.quantization
     limit = max_length or min(max(lengths, default=MAX_LENGTH), MAX_LENGTH)
     kept = [index for index, length in enumerate(lengths) if length <= limit]
     tokens = round(sum(row_tokens[index] for index in kept) * (1 - config.holdout))
@@ -131,6 +89,8 @@ def training_workload(
         smallest_batch=max(1, config.batch_size >> config.oom_retry) if config.oom_retry else 0,
         ignore_memory=config.ignore_memory,
         remarks=[*remarks, *_processor_remarks(config)],
+        needs_gpu="" if quantization == "none" else f"quantization={quantization}",
+        without_gpu={"quantization": "none"},
     )
 
 
@@ -191,13 +151,24 @@ def _training_estimate(
     """The estimate with some fields changed; raises KeyError for a base of unknown size."""
     new: Any = config.model_copy(update=dict(changes))
     base = str(changes.get("base_model", trained.base))
-    trained = trained_of(new) if has_base(new) else trained
+    trained = replace(trained_of(new), base=base) if has_base(new) else trained
     size = find_size(base)
     if size is None:
         raise KeyError(base)
     length = min(longest, changes.get("max_length") or longest)
     shape = _shape(new, trained, new.batch_size, length, device.is_gpu, pairs)
     return memory.training(size, shape)
+
+
+def estimated_bytes(
+    config: TrainingConfig, trained: Trained, longest: int, device: str, *, pairs: bool = False
+) -> int | None:
+    """The estimate of a training whose longest row has so many tokens; None where its base's size
+    isn't known. `device` as torch names it."""
+    if find_size(trained.base) is None:
+        return None
+    kind = "cuda" if device.startswith("cuda") else "cpu"
+    return _training_estimate(config, trained, longest, {}, Device(kind, "", 0), pairs).total
 
 
 def _options(

@@ -9,7 +9,7 @@ from pipelines.memory import GIB, Estimate
 from pipelines.model_sizes import CONFIGS, of_config
 from pipelines.plan import TIGHT, Workload, make_plan, refuse
 from pipelines.plan_time import Measured, training_cost
-from pipelines.schema import TooLargeError
+from pipelines.schema import InputError, TooLargeError
 
 GPU = Device("cuda", "NVIDIA H200", 139 * GIB)
 CPU = Device("cpu", "2 CPU cores", 20 * GIB)
@@ -118,6 +118,22 @@ def test_a_missing_gpu_is_named_and_not_a_lack_of_memory():
     plan = make_plan(replace(WORK, device="cuda:1"), device=Device("cuda", "no GPU here", 0))
     with pytest.raises(TooLargeError, match="device=cuda:1: there is no GPU here"):
         refuse(plan)
+
+
+def test_what_needs_a_gpu_is_refused_without_one_by_name():
+    work = replace(WORK, needs_gpu="quantization=nf4", without_gpu={"quantization": "none"})
+    refuse(make_plan(work, device=GPU))
+    with pytest.raises(
+        InputError, match=r"^quantization=nf4: needs a GPU, and there is none"
+    ) as it:
+        refuse(make_plan(work, device=device(40)))
+    assert it.value.advice.startswith("quantization=none would need about 18.0 GiB. Or run it on")
+    with pytest.raises(InputError) as it:
+        refuse(make_plan(work, device=device(13)))
+    assert it.value.advice.startswith(
+        "quantization=none gradient_checkpointing=true would need about 10.0 GiB."
+    )
+    refuse(make_plan(replace(work, ignore_memory=True), device=device(40)))
 
 
 def test_batches_that_are_halved_as_it_runs_are_not_refused_on_a_gpu():

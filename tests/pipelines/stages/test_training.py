@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import weakref
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from pipelines import base_models
 from pipelines.datasets import read_dataset
 from pipelines.holdout import hold_out
-from pipelines.schema import InputError, OutOfMemoryError, RisingLossError, StopRequested
+from pipelines.schema import DataError, InputError, OutOfMemoryError, RisingLossError, StopRequested
 from pipelines.stages import hsdpo, rsft
 from pipelines.stages.base import build_config
 from pipelines.stages.training import check_training, last_checkpoint
@@ -103,12 +104,34 @@ def test_an_evaluation_set_of_its_own_leaves_out_what_is_trained_on(values, tmp_
         train(values | {"eval_dataset": values["dataset"]}, Recorder(tmp_path / "k"))
 
 
+def checked(values):
+    return rsft.check(build_config(rsft.STAGE, None, values))
+
+
+def test_an_evaluation_set_is_read_before_the_launch(values, tmp_path):
+    bad = write_rows(tmp_path / "bad.jsonl", [{"text": "How?", "label": "perhaps"}])
+    with pytest.raises(DataError, match=r"^eval_dataset=.*bad.jsonl: 1 fault; the first:.*perhaps"):
+        checked(values | {"eval_dataset": str(bad)})
+    with pytest.raises(DataError, match=r"^eval_dataset=/no/such.jsonl: there is no such file"):
+        checked(values | {"eval_dataset": "/no/such.jsonl"})
+    with pytest.raises(InputError, match=r"^eval_dataset=.*: all of it is trained on"):
+        checked(values | {"eval_dataset": values["dataset"]})
+    good = write_rows(tmp_path / "other.jsonl", rows(11))
+    said = checked(values | {"eval_dataset": str(good)})
+    assert (
+        "3 rows of other.jsonl measure the held-out loss, 8 more are trained on and left out"
+        in said
+    )
+    with pytest.raises(InputError, match=r"holdout=0\.1: must be 0 where eval_dataset is set"):
+        checked(values | {"eval_dataset": str(good), "holdout": 0.1})
+
+
 ODD = "Zq! xj~ ^w " * 12
 
 
 @pytest.mark.parametrize("stage", ["rsft", "hsdpo"])
 def test_the_best_weights_are_kept(stage, values, pair_values, tmp_path):
-    """The held-out answers are unlike those trained on, so each step is one too many for them."""
+    """The held-out rows want what those trained on teach to avoid: each step is one too many."""
     options = {"holdout": 0.3, "keep_best": True, "eval_steps": 1, "learning_rate": 0.01}
     options |= {"epochs": 2, "scheduler": "constant", "keep_checkpoints": 1}
     if stage == "rsft":
@@ -123,10 +146,11 @@ def test_the_best_weights_are_kept(stage, values, pair_values, tmp_path):
         found = pair_rows(6)
         out = hold_out([(row["prompt"], None) for row in found], 0.3, 42)
         for row, is_out in zip(found, out, strict=True):
-            row["chosen"] = ODD * is_out + row["chosen"]
+            if is_out:
+                row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
         path = make_pairs(tmp_path / "odd") / "pairs.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in found))
-        odd = pair_values | options | {"pairs": str(path.parent)}
+        odd = pair_values | options | {"pairs": str(path.parent), "rho": 0}
         context = train(odd, Recorder(tmp_path / "job"), hsdpo)
     _, held = losses(context)
     best = min(held, key=lambda step: held[step])
@@ -260,7 +284,11 @@ def test_it_goes_on_with_a_batch_that_fits(values, tmp_path, small_device):
     assert (info["config"]["batch_size"], info["config"]["accumulation"]) == (1, 4)
     assert [one["failed"]["batch_size"] for one in info["oom_retries"]] == [4, 2]
     (first, data), _ = context.remarks
-    assert "out of memory at batch_size=4 (peak " in first
+    assert re.match(
+        r"out of memory at batch_size=4 \(peak \d+\.\d GiB of main memory, "
+        r"estimated \d+\.\d GiB\): going on",
+        first,
+    )
     assert "going on with batch_size=2, accumulation=2 from step 0" in first
     assert data["used"] == {"batch_size": 2, "accumulation": 2}
     assert "out of memory, going on with batch_size=1, accumulation=4" in context.activities
@@ -283,7 +311,12 @@ def test_hsdpo_goes_on_with_a_smaller_batch(pair_values, tmp_path, small_device)
     context = train(pair_values | {"oom_retry": 1, "epochs": 1}, Recorder(tmp_path / "job"), hsdpo)
     assert info_of(context)["batch"]["rows_per_step"] == 2
     assert info_of(context)["batch"]["batch_size"] == 1
+    assert ", estimated " in info_of(context)["oom_retries"][0]["reason"]
+    assert info_of(context)["memory_estimate"] > 1 << 30
     assert len(losses(context)[0]) == 3
+
+
+OUT_OF_MEMORY = r"^out of memory at batch_size=\d \(peak \d+\.\d GiB.*, estimated \d+\.\d GiB\)"
 
 
 @pytest.mark.parametrize(
@@ -295,7 +328,7 @@ def test_without_a_way_on_it_fails_by_name(values, tmp_path, small_device, chang
     if not change:
         change = {"oom_retry": 8, "batch_size": 1}
     context = Recorder(tmp_path)
-    with pytest.raises(OutOfMemoryError, match=r"out of memory at batch_size=\d \(peak") as caught:
+    with pytest.raises(OutOfMemoryError, match=OUT_OF_MEMORY) as caught:
         train(values | change, context)
     assert advice in caught.value.advice
     assert context.made == []
