@@ -16,10 +16,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.models import HardSampleRow
-from db.sample_filters import FLAGS, SampleFilter, range_conditions
-from db.session import WRITES
+from db.sample_filters import FLAGS, SampleFilter, conditions, hint, range_conditions
+from db.session import remembered
 
-FACETS = ("task", "source", "model", "direction", "review", "flag")
+FACETS = ("task", "source", "model", "direction", "review", "flag", "parse", "hardness")
+BITS = {name: 1 << place for place, name in enumerate((*FACETS, "wrong"))}
+SUSPECT = FLAGS[0]
 
 
 class Cell(NamedTuple):
@@ -51,6 +53,10 @@ class Cell(NamedTuple):
     def flags(self) -> list[str]:
         has = (self.hardness == "all_wrong", self.duplicate, self.near_equal, self.length_gap)
         return [flag for flag, on in zip(FLAGS, has, strict=True) if on]
+
+    @property
+    def parse(self) -> str:
+        return "failures" if self.unparsed else "clean"
 
     @property
     def gold(self) -> str:
@@ -85,74 +91,104 @@ class Balance:
 
 def count_samples(session: Session, f: SampleFilter) -> int:
     """How many samples match."""
-    return sum(cell.size for cell in _cells(session, f) if not _misses(cell, f))
+    known = remembered(session)
+    if ("cells", *_range(f)) in known:
+        return sum(cell.size for cell, misses in _judged(session, f) if not misses)
+    if ("count", f) not in known:
+        query = select(func.count()).select_from(HardSampleRow).where(*conditions(session, f))
+        query = query.with_hint(HardSampleRow, hint(session, f, "mined"), "sqlite")
+        known["count", f] = session.scalar(query) or 0
+    return int(known["count", f])
 
 
 def wrong_histogram(session: Session, f: SampleFilter) -> dict[int, int]:
     """Wrong answers of the k -> samples with so many; `f.wrong` itself narrows nothing here."""
     counts: Counter[int] = Counter()
-    for cell in _cells(session, f):
-        if _misses(cell, f) <= {"wrong"}:
+    for cell, misses in _judged(session, f):
+        if not misses & ~BITS["wrong"]:
             counts[cell.k_incorrect] += cell.size
     return dict(sorted(counts.items()))
 
 
 def facet_counts(session: Session, f: SampleFilter) -> dict[str, dict[str, int]]:
-    """task, source, model, direction, review, flag -> value -> samples that would match with it.
+    """Each of FACETS -> value -> samples that would match with it.
 
     A facet's own filter is ignored in its counts. A sample may have several flags; one that a
-    person edited counts as `edited` and as what its review is.
+    person edited counts as `edited` and as what its review is. The flag `label_suspect` sets
+    `hardness` aside, so it narrows nothing in the counts of that.
     """
     facets: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
-    flagged = {flag: replace(f, flag=flag) for flag in FLAGS}
-    for cell in _cells(session, f):
-        misses = _misses(cell, f)
-        own_value = (cell.task, cell.source, cell.model, cell.direction)
-        for name, value in zip(FACETS[:4], own_value, strict=True):
-            if misses <= {name}:
-                facets[name][value] += cell.size
-        if misses <= {"review"}:
-            facets["review"].update(dict.fromkeys(cell.reviews, cell.size))
-        for flag in cell.flags:
-            if not _misses(cell, flagged[flag]):
-                facets["flag"][flag] += cell.size
+    plain = [(name, facets[name], ~BITS[name]) for name in FACETS[:4]]
+    hardness, flag = BITS["hardness"], BITS["flag"]
+    other_hardness = ~(hardness | flag) if f.flag == SUSPECT else ~hardness
+    for cell, misses in _judged(session, f):
+        size = cell.size
+        for (_, counts, others), value in zip(plain, cell[2:6], strict=True):
+            if not misses & others:
+                counts[value] += size
+        if not misses & ~BITS["review"]:
+            facets["review"].update(dict.fromkeys(cell.reviews, size))
+        if not misses & ~BITS["parse"]:
+            facets["parse"][cell.parse] += size
+        if not misses & other_hardness:
+            facets["hardness"][cell.hardness] += size
+        if not misses & ~(hardness | flag):
+            of_kind = not f.hardness or cell.hardness == f.hardness
+            for one in cell.flags:
+                if of_kind or one == SUSPECT:
+                    facets["flag"][one] += size
     return {name: dict(sorted(counts.items())) for name, counts in facets.items()}
 
 
-def _misses(cell: Cell, f: SampleFilter) -> set[str]:
-    """The filters that a cell does not meet, of those that `range_conditions` leaves out."""
-    failures = {"clean": cell.unparsed == 0, "failures": cell.unparsed > 0}
-    met = {
-        "hardness": not f.hardness or f.flag == "label_suspect" or cell.hardness == f.hardness,
-        "task": not f.task or cell.task == f.task,
-        "source": not f.source or cell.source == f.source,
-        "model": not f.model or cell.model == f.model,
-        "direction": not f.direction or cell.direction == f.direction,
-        "review": not f.review or f.review in cell.reviews,
-        "flag": not f.flag or f.flag in cell.flags,
-        "parse": not f.parse or failures.get(f.parse, False),
-        "wrong": f.wrong is None or cell.k_incorrect == f.wrong,
-    }
-    return {name for name, yes in met.items() if not yes}
+def _judged(session: Session, f: SampleFilter) -> list[tuple[Cell, int]]:
+    """The cells in range, each with the BITS of the filters that it does not meet."""
+    known, key = remembered(session), ("judged", f)
+    if key not in known:
+        known[key] = [(cell, _misses(cell, f)) for cell in _cells(session, f)]
+    return cast(list[tuple[Cell, int]], known[key])
+
+
+def _misses(cell: Cell, f: SampleFilter) -> int:
+    """The BITS of the filters that a cell does not meet, of those that no range is."""
+    missed = 0
+    if f.hardness and cell.hardness != f.hardness and f.flag != SUSPECT:
+        missed |= BITS["hardness"]
+    for name, wanted, value in (
+        ("task", f.task, cell.task),
+        ("source", f.source, cell.source),
+        ("model", f.model, cell.model),
+        ("direction", f.direction, cell.direction),
+        ("parse", f.parse, cell.parse),
+    ):
+        if wanted and wanted != value:
+            missed |= BITS[name]
+    if f.review and f.review not in cell.reviews:
+        missed |= BITS["review"]
+    if f.flag and f.flag not in cell.flags:
+        missed |= BITS["flag"]
+    if f.wrong is not None and cell.k_incorrect != f.wrong:
+        missed |= BITS["wrong"]
+    return missed
+
+
+def _range(f: SampleFilter) -> tuple[object, ...]:
+    return (f.job_id, f.min_length, f.max_length, f.min_weight, f.max_weight, f.text)
 
 
 def _cells(session: Session, f: SampleFilter) -> list[Cell]:
     """The samples in range, grouped by all that facets tell apart."""
-    key = ("cells", f.job_id, f.min_length, f.max_length, f.min_weight, f.max_weight, f.text)
-    # What a reading transaction sees doesn't change under it; a writing one changes it itself.
-    writes = session.get_bind().get_execution_options().get(WRITES)
-    if not writes and key in session.info:
-        return cast(list[Cell], session.info[key])
-    query = select(
-        *GROUPED,
-        func.count(),
-        func.sum(HardSampleRow.chosen_length),
-        func.sum(HardSampleRow.rejected_length),
-    )
-    query = query.where(*range_conditions(session, f)).group_by(*GROUPED)
-    found = list(map(Cell._make, session.execute(query)))
-    session.info[key] = found
-    return found
+    known, key = remembered(session), ("cells", *_range(f))
+    if key not in known:
+        query = select(
+            *GROUPED,
+            func.count(),
+            func.sum(HardSampleRow.chosen_length),
+            func.sum(HardSampleRow.rejected_length),
+        )
+        query = query.where(*range_conditions(session, f)).group_by(*GROUPED)
+        query = query.with_hint(HardSampleRow, hint(session, f), "sqlite")
+        known[key] = list(map(Cell._make, session.execute(query)))
+    return cast(list[Cell], known[key])
 
 
 def balance(session: Session, f: SampleFilter) -> Balance:
@@ -163,10 +199,10 @@ def balance(session: Session, f: SampleFilter) -> Balance:
     f = replace(f, hardness="hard")
     pairs = SampleFilter(job_id=f.job_id)
     now: dict[str, list[Cell]] = {"new": [], "accepted": [], "dropped": []}
-    for cell in _cells(session, pairs):
-        if not _misses(cell, pairs):
+    for cell, misses in _judged(session, pairs):
+        if not misses:
             now[cell.review].append(cell)
-    matching = [cell for cell in _cells(session, f) if not _misses(cell, f)]
+    matching = [cell for cell, misses in _judged(session, f) if not misses]
     newly = [cell for cell in matching if cell.review != "accepted"]
     back = [cell for cell in matching if cell.review == "dropped"]
     kept = now["new"] + now["accepted"]

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, UnaryExpression, column, false, text
+from sqlalchemy import ColumnElement, UnaryExpression, false
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models import HardSampleRow
-
-# Scripts that are written without blanks: each of their signs is searched as a word.
-_ONE_EACH = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_ONE_EACH}]|[^\W_{_ONE_EACH}]+")
-MAX_WORDS = 20_000  # PostgreSQL indexes at most a megabyte of words a row
-MAX_WORD = 100
+from db.sample_search import FEW, count_found, has_words, is_sqlite, words_of
+from db.session import is_writing
 
 FLAGS = ("label_suspect", "duplicate", "near_equal", "length_gap")
 REVIEWS = ("new", "accepted", "dropped", "edited")
@@ -26,14 +20,28 @@ Row = HardSampleRow
 ORDERS: dict[str, tuple[UnaryExpression[Any] | InstrumentedAttribute[Any], ...]] = {
     "mined": (Row.job_id.desc(), Row.id),
     "newest": (Row.id.desc(),),
-    "weight": (Row.weight.desc(), Row.id),
+    "weight": (Row.weight.desc(), Row.id.desc()),
     "lightest": (Row.weight, Row.id),
-    "wrong": (Row.k_incorrect.desc(), Row.id),
-    "length": (Row.length.desc(), Row.id),
+    "wrong": (Row.k_incorrect.desc(), Row.id.desc()),
+    "length": (Row.length.desc(), Row.id.desc()),
     "shortest": (Row.length, Row.id),
 }
 """Name -> how a list is sorted: `mined` as the job found them (the newest job first), `newest`
-the other way round, the heaviest, most often wrong or longest conversation first."""
+the other way round, the heaviest, most often wrong or longest conversation first. Each can be read
+off an index of one job, forwards or backwards."""
+
+_WEIGHT = ("ix_hard_samples_weight", ("min_weight", "max_weight"))
+_LENGTH = ("ix_hard_samples_length", ("min_length", "max_length"))
+# Order -> its index, and the filters that this can tell beside hardness.
+ORDER_INDEXES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "mined": ("ix_hard_samples_mined", ()),
+    "newest": ("ix_hard_samples_mined", ()),
+    "weight": _WEIGHT,
+    "lightest": _WEIGHT,
+    "wrong": ("ix_hard_samples_wrong", ("wrong",)),
+    "length": _LENGTH,
+    "shortest": _LENGTH,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +92,7 @@ def range_conditions(session: Session, f: SampleFilter) -> list[ColumnElement[bo
     if f.max_weight is not None:
         wanted.append(Row.weight <= f.max_weight)
     if f.text.strip():
-        wanted.append(_has_words(session, f.text))
+        wanted.append(has_words(session, f.text, f.job_id))
     return wanted
 
 
@@ -112,43 +120,20 @@ def conditions(session: Session, f: SampleFilter) -> list[ColumnElement[bool]]:
     return wanted
 
 
-def words_of(content: str) -> list[str]:
-    """The different words of a text, in one spelling of case and of compatible signs.
+def hint(session: Session, f: SampleFilter, order: str = "") -> str:
+    """The index that SQLite shall read for samples that match, in this order where one is named.
 
-    Done here and not by the databases, whose ideas of a word differ.
+    Left to itself it guesses from statistics that may be older than the samples. PostgreSQL, whose
+    guesses are good, takes no hint.
     """
-    plain = unicodedata.normalize("NFKC", content).casefold()
-    found = dict.fromkeys(word[:MAX_WORD] for word in _WORD.findall(plain))
-    return list(found)[:MAX_WORDS]
-
-
-def _is_sqlite(session: Session) -> bool:
-    return session.get_bind().dialect.name == "sqlite"
-
-
-def _has_words(session: Session, wanted: str) -> ColumnElement[bool]:
-    words = words_of(wanted)
-    if not words:
-        return false()
-    if _is_sqlite(session):
-        query = " ".join(f'"{word}"*' for word in words)
-        found = text("SELECT rowid FROM sample_search WHERE sample_search MATCH :words")
-        return Row.id.in_(found.bindparams(words=query).columns(column("rowid")))
-    query = " & ".join(f"'{word}':*" for word in words)
-    found = text("SELECT sample_id FROM sample_search WHERE words @@ CAST(:words AS tsquery)")
-    return Row.id.in_(found.bindparams(words=query).columns(column("sample_id")))
-
-
-def index_words(session: Session, texts: list[tuple[int, str]]) -> None:
-    """Makes samples findable: (id, prompt and response) of each."""
-    if not texts:
-        return
-    if _is_sqlite(session):
-        insert = "INSERT INTO sample_search (rowid, words) VALUES (:id, :words)"
-        rows: list[dict[str, Any]] = [
-            {"id": id_, "words": " ".join(words_of(content))} for id_, content in texts
-        ]
-    else:
-        insert = "INSERT INTO sample_search VALUES (:id, array_to_tsvector(CAST(:words AS text[])))"
-        rows = [{"id": id_, "words": words_of(content)} for id_, content in texts]
-    session.execute(text(insert), rows)
+    if f.job_id is None or is_writing(session) or not is_sqlite(session):
+        return ""
+    if words_of(f.text) and count_found(session, f.text, f.job_id) <= FEW:
+        return "NOT INDEXED"  # by id
+    index, own = ORDER_INDEXES.get(order, ("", ()))
+    also: dict[str, Any] = dict.fromkeys(own) | {"job_id": None, "hardness": "", "text": ""}
+    if f.flag == "label_suspect":  # which is a hardness
+        also["flag"] = ""
+    if index and replace(f, **also) == SampleFilter(hardness=""):
+        return f"INDEXED BY {index}"
+    return "INDEXED BY ix_hard_samples_facets"

@@ -20,6 +20,14 @@ FACET_COLUMNS = (
     *("length", "weight", "chosen_length", "rejected_length"),
 )
 
+# Of one job, in the orders of `db.sample_filters.ORDERS`; `hardness` is nearly always asked for.
+ORDER_INDEXES = {
+    "ix_hard_samples_mined": ("job_id", "id", "hardness"),
+    "ix_hard_samples_weight": ("job_id", "weight", "id", "hardness"),
+    "ix_hard_samples_wrong": ("job_id", "k_incorrect", "id", "hardness"),
+    "ix_hard_samples_length": ("job_id", "length", "id", "hardness"),
+}
+
 
 class HardSampleRow(Base):
     """A mined hard sample; `chosen` and `rejected` are positions among its generations.
@@ -31,6 +39,7 @@ class HardSampleRow(Base):
     __table_args__ = (
         UniqueConstraint("job_id", "row_id"),
         Index("ix_hard_samples_facets", *FACET_COLUMNS),
+        *(Index(name, *columns) for name, columns in ORDER_INDEXES.items()),
         # A page that shows a sample must not find another one under its id after a new run.
         {"sqlite_autoincrement": True},
     )

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Table, delete, func, insert, select, update
+from sqlalchemy import Table, UnaryExpression, delete, func, insert, select, update
 from sqlalchemy.orm import Session, selectinload
 
 from db.models import GenerationRow, HardSampleRow
@@ -23,10 +23,12 @@ from db.sample_filters import HARDNESS as HARDNESS
 from db.sample_filters import ORDERS as ORDERS
 from db.sample_filters import REVIEWS as REVIEWS
 from db.sample_filters import SampleFilter as SampleFilter
-from db.sample_filters import conditions, index_words
+from db.sample_filters import conditions, hint
+from db.sample_search import index_words
 
 STORED_TOGETHER = 500
 EXCERPT = 200
+FAR = 1000
 
 # By the tables and not by the mapped classes: half a million rows in seconds.
 SAMPLES, ANSWERS = (cast(Table, kind.__table__) for kind in (HardSampleRow, GenerationRow))
@@ -181,8 +183,26 @@ def sample_ids(
     offset: int = 0,
 ) -> list[int]:
     """The ids of the samples that match, in this order; found without reading a text."""
-    query = select(HardSampleRow.id).where(*conditions(session, f)).order_by(*ORDERS[order])
-    return list(session.scalars(query.limit(limit).offset(offset)))
+    columns: Sequence[Any] = ORDERS[order]
+    backwards = False
+    if limit is not None and offset > FAR:
+        # What lies past the middle is nearer to the end.
+        matching = count_samples(session, f)
+        backwards = offset > matching // 2
+        if backwards:
+            limit = min(limit, matching - offset)
+            offset, columns = matching - offset - limit, _reversed(columns)
+        if limit <= 0:
+            return []
+    query = select(HardSampleRow.id).where(*conditions(session, f)).order_by(*columns)
+    query = query.with_hint(HardSampleRow, hint(session, f, order), "sqlite")
+    ids = list(session.scalars(query.limit(limit).offset(offset)))
+    return ids[::-1] if backwards else ids
+
+
+def _reversed(columns: Sequence[Any]) -> list[Any]:
+    """Falling columns, which are the only ones that are wrapped, rise and others fall."""
+    return [c.element if isinstance(c, UnaryExpression) else c.desc() for c in columns]
 
 
 def get_sample(session: Session, sample_id: int) -> HardSampleRow | None:

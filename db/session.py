@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy import Connection, FromClause, create_engine, event, text
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.orm import Session
 
@@ -16,6 +17,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MILLISECONDS = 10_000
 UPGRADE_LOCK = 0x6755495F  # any constant; all processes that upgrade agree on it
 WRITES = "guardui_writes"
+FOUND = "found_samples"  # a table of each SQLite connection's own, for `db/sample_search.py`
 
 
 def driver_url(url: str) -> str:
@@ -34,6 +36,7 @@ class Database:
         self.is_sqlite = make_url(self.url).get_backend_name() == "sqlite"
         self.engine: Engine = create_engine(self.url, pool_pre_ping=not self.is_sqlite)
         if self.is_sqlite:
+            self.engine.dialect.statement_compiler = _WithHints
             event.listen(self.engine, "connect", _set_pragmas)
             event.listen(self.engine, "begin", _begin)
         self._writer = self.engine.execution_options(**{WRITES: True})
@@ -59,6 +62,33 @@ class Database:
         self.engine.dispose()
 
 
+class _WithHints(SQLiteCompiler):
+    """Says `INDEXED BY` where a statement has such a hint for a table."""
+
+    def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:
+        return text
+
+
+def is_writing(session: Session) -> bool:
+    """Whether the session is of `Database.write`."""
+    return bool(session.get_bind().get_execution_options().get(WRITES))
+
+
+def remembered(session: Session) -> dict[Any, Any]:
+    """What a reading transaction has learned already, forgotten with it; else always empty.
+
+    What it sees doesn't change under it, while a writing one changes it itself.
+    """
+    if is_writing(session):
+        return {}
+    session.connection()  # begins the transaction
+    transaction = session.get_transaction()
+    if session.info.get("of") is not transaction:
+        session.info.clear()
+        session.info["of"] = transaction
+    return session.info
+
+
 def _set_pragmas(connection: Any, _record: object) -> None:
     # sqlite3 would otherwise begin transactions by itself, and not before a SELECT.
     connection.isolation_level = None
@@ -66,6 +96,8 @@ def _set_pragmas(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA temp_store=MEMORY")
+    connection.execute(f"CREATE TEMP TABLE {FOUND} (id INTEGER PRIMARY KEY)")
 
 
 def _begin(connection: Connection) -> None:

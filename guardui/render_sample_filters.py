@@ -94,7 +94,7 @@ def facet(name: str, place: Place, counts: Mapping[str, int]) -> str:
     if name == "hardness":
         lines.append(_value(name, ALL, sum(counts.values()), chosen == ALL))
     # A chosen value is never hidden behind the click.
-    few = FEW if chosen in values[:FEW] or not chosen else max(FEW, values.index(chosen) + 1)
+    few = FEW if chosen in ("", ALL, *values[:FEW]) else max(FEW, values.index(chosen) + 1)
     first, rest = "".join(lines[:few]), "".join(lines[few:])
     more = (
         f"<details><summary>{len(lines) - few:,} more</summary><ul>{rest}</ul></details>"

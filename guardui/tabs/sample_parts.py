@@ -63,6 +63,8 @@ def draw(
     with database.read() as session:
         place = whole(session, place)
         f = place.filter
+        # First what reads most: the other figures are told from the same reading.
+        facets = facet_counts(session, f) if "filters" in wanted else {}
         matching = count_samples(session, f) if {"filters", "list", "balance"} & set(wanted) else 0
         for name in wanted:
             match name:
@@ -73,7 +75,8 @@ def draw(
                 case "versions":
                     drawn[name] = versions_part(session, f.job_id, asked)
                 case "filters":
-                    drawn[name] = filters(place, _counts(session, place, matching))
+                    counts = Counts(matching, wrong_histogram(session, f), facets)
+                    drawn[name] = filters(place, counts)
                 case "list":
                     lines = sample_lines(
                         session, f, order=place.order, limit=PAGE_ROWS, offset=place.offset
@@ -101,21 +104,6 @@ def _balance(session: Session, place: Place, matching: int, asked: Mapping[str, 
         return ""
     told = balance(session, place.filter) if asked.get("balance") else None
     return balance_fold(place, matching, told)
-
-
-def _counts(session: Session, place: Place, matching: int) -> Counts:
-    f = place.filter
-    facets = dict(facet_counts(session, f))
-    # These two are no facets of the database, but counted from the same cells.
-    facets["parse"] = {
-        value: count_samples(session, replace(f, parse=value)) for value in ("clean", "failures")
-    }
-    flag = "" if f.flag == "label_suspect" else f.flag
-    facets["hardness"] = {
-        value: count_samples(session, replace(f, hardness=value, flag=flag))
-        for value in ("hard", "all_wrong", "settled")
-    }
-    return Counts(matching, wrong_histogram(session, f), facets)
 
 
 def _detail(session: Session, sample: int | None) -> str:

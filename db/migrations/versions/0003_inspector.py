@@ -21,6 +21,13 @@ FACETS = (
     *("duplicate", "near_equal", "length_gap", "unparsed", "k_incorrect"),
     *("length", "weight", "chosen_length", "rejected_length"),
 )
+INDEXES = {
+    "ix_hard_samples_facets": FACETS,
+    "ix_hard_samples_mined": ("job_id", "id", "hardness"),
+    "ix_hard_samples_weight": ("job_id", "weight", "id", "hardness"),
+    "ix_hard_samples_wrong": ("job_id", "k_incorrect", "id", "hardness"),
+    "ix_hard_samples_length": ("job_id", "length", "id", "hardness"),
+}
 BATCH = 1000
 SQLITE_SEARCH = (
     # Words come in one spelling and apart by blanks, so the plainest tokenizer does.
@@ -76,7 +83,8 @@ def upgrade() -> None:
     op.execute(LENGTH_GAP)
     for rows in old_rows():
         fill(rows)
-    op.create_index("ix_hard_samples_facets", "hard_samples", list(FACETS))
+    for name, columns in INDEXES.items():
+        op.create_index(name, "hard_samples", list(columns))
     op.execute("ANALYZE hard_samples")
 
 
@@ -126,7 +134,8 @@ def downgrade() -> None:
         op.execute("DROP TRIGGER sample_search_forgets")
     op.execute("DROP TABLE sample_search")
     with op.batch_alter_table("hard_samples") as table:
-        table.drop_index("ix_hard_samples_facets")
+        for name in INDEXES:
+            table.drop_index(name)
         for name in ("duplicate", "chosen_length", "rejected_length"):
             table.drop_column(name)
         table.create_index(op.f("ix_hard_samples_task"), ["task"])
