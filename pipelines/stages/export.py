@@ -46,7 +46,13 @@ def check(config: ExportConfig) -> list[str]:
     adapter = base_models.read_adapter(config.adapter)
     if adapter.full:
         return [f"{adapter.path} holds whole weights already; they are saved as {config.dtype}"]
-    return [f"base model {adapter.base_model}"]
+    remarks = [f"base model {adapter.base_model}"]
+    stored = adapter.info.get("config", {}).get("quantization", "none")
+    if stored != "none":
+        remarks.append(
+            f"trained on a base stored as {stored}, merged into the whole base: answers may differ"
+        )
+    return remarks
 
 
 def run(config: ExportConfig, context: StageContext) -> None:
