@@ -14,7 +14,15 @@ import typer
 from db import jobs as job_rows
 from db.models import ENDED
 from db.session import Database
-from guardui import cli_groups, cli_models, cli_pairs, cli_plan, cli_quality, cli_study
+from guardui import (
+    cli_group,
+    cli_groups,
+    cli_models,
+    cli_pairs,
+    cli_plan,
+    cli_quality,
+    cli_study,
+)
 from guardui import cli_output as show
 from guardui.cli_base import (
     EXIT_CODES,
@@ -33,6 +41,7 @@ from pipelines.settings import get_settings
 
 __all__ = [
     "app",
+    "cli_group",
     "cli_groups",
     "cli_models",
     "cli_pairs",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -14,12 +14,14 @@ from db.models import ENDED, Job
 from db.session import Database
 from guardui import cli_output as show
 from guardui.cli_base import EXIT_CODES, Config, Json, Set, command, open_home, read_values
-from guardui.jsonable import job_json
+from guardui.jsonable import error_json, job_json
+from guardui.planning import plan_json, plans_of
 from pipelines.jobs import queue
 from pipelines.jobs.planning import Group, Planned, plan_recipe
 from pipelines.jobs.recipes import get_recipe
 from pipelines.jobs.supervisor import reconcile
 from pipelines.jobs.sweeps import SWEEPS, plan_sweep, require_all
+from pipelines.plan import Plan
 from pipelines.schema import InputError, NotFoundError
 
 Presets = Annotated[
@@ -52,19 +54,27 @@ def recipe(
     """Queue a chain of stages, each taking what those before it made."""
     database, values, chosen = open_home(), read_values(config, assignments), read_presets(presets)
     found = get_recipe(name)
-    plans = plan_recipe(database, found, values, chosen)
+    plans = plan_recipe(database, found, values, chosen, strict=not dry_run)
     launch(database, plans, Group("recipe", name, found.title), dry_run, as_json)
 
 
 def launch(
     database: Database, plans: Sequence[Planned], group: Group, dry_run: bool, as_json: bool
 ) -> None:
-    """Shows the jobs, and queues them unless they should only be shown."""
+    """Shows the jobs, and queues them unless they should only be shown.
+
+    Where they are only shown, each comes with what it asks of this machine, also those that would
+    be refused; the first refusal is raised then.
+    """
+    asked = plans_of(database, plans) if dry_run else {}
     if as_json and dry_run:
-        show.print_json({"steps": [planned_json(plan) for plan in plans]})
+        steps = [planned_json(plan, asked.get(plan.key)) for plan in plans]
+        show.print_json({"steps": steps, "seconds": in_all(asked)})
         return
     if not as_json:
-        show.print_plan(plans)
+        show.print_plan(plans, asked)
+    for refusal in (plan.refusal for plan in plans if plan.refusal):
+        raise refusal
     if not dry_run:
         queued(database, queue.submit_group(database, plans, group), as_json)
 
@@ -91,8 +101,15 @@ def sweep(
     launch(database, plan.plans, queue.sweep_group(plan), dry_run, as_json)
 
 
-def planned_json(plan: Planned) -> dict[str, Any]:
-    """A job that would be queued."""
+def in_all(asked: Mapping[str, Plan | None]) -> float | None:
+    """Seconds of all jobs; None where one isn't known."""
+    told = [plan.seconds if plan else None for plan in asked.values()]
+    known = [seconds for seconds in told if seconds is not None]
+    return sum(known) if known and len(known) == len(told) else None
+
+
+def planned_json(plan: Planned, asked: Plan | None = None) -> dict[str, Any]:
+    """A job that would be queued, and what it would ask of this machine where that is known."""
     return {
         "key": plan.key,
         "stage": plan.stage.name,
@@ -102,6 +119,8 @@ def planned_json(plan: Planned) -> dict[str, Any]:
         "rows": plan.rows,
         "remarks": list(plan.remarks),
         "config": plan.config.model_dump(mode="json"),
+        "plan": plan_json(asked) if asked else None,
+        "refusal": error_json(plan.refusal)["error"] if plan.refusal else None,
     }
 
 

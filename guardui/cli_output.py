@@ -17,9 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from guardui.jsonable import error_json
-from guardui.render_group import rows_said
+from guardui.render_group import rows_said, together
 from guardui.render_jobs import duration
+from guardui.render_plan import plan_line
 from pipelines.jobs.planning import Planned
+from pipelines.plan import Plan
 from pipelines.schema import DataError, GuardTask, GuardUIError
 
 MAX_FAULTS = 20
@@ -75,8 +77,9 @@ def jobs_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def print_plan(plans: Sequence[Planned]) -> None:
-    """The jobs that would be queued, with their rows by source, on standard error."""
+def print_plan(plans: Sequence[Planned], asked: Mapping[str, Plan | None] | None = None) -> None:
+    """The jobs that would be queued, with their rows by source, on standard error, and what each
+    asks of this machine, by its key, where that was asked."""
     width = max(len(plan.key) for plan in plans)
     for plan in plans:
         stage = plan.stage.name + (f" ({plan.preset})" if plan.preset else "")
@@ -84,6 +87,12 @@ def print_plan(plans: Sequence[Planned]) -> None:
         err.print(Text(f"{plan.key:<{width}}  {stage}{takes}"))
         if plan.rows is not None:
             err.print(Text(f"{'':<{width}}  {rows_said(plan.rows)}", style="dim"))
+        if line := (found := (asked or {}).get(plan.key)) and plan_line(found):
+            err.print(Text(f"{'':<{width}}  {line}", style="dim"))
+        if plan.refusal:
+            err.print(Text(f"{'':<{width}}  refused: {plan.refusal}", style="red"))
+    if asked:
+        err.print(Text(together(list(asked.values())), style="dim"))
 
 
 def print_job(job: Mapping[str, Any]) -> None:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from db.session import Database
 from pipelines.jobs.measured import measured_speeds
-from pipelines.jobs.references import find_parents, resolved_so_far, with_absolute_paths
+from pipelines.jobs.planning import Planned, made_by, ready, stand_ins
+from pipelines.jobs.references import (
+    configs_to_come,
+    find_parents,
+    resolved_so_far,
+    with_absolute_paths,
+)
 from pipelines.plan import Plan, make_plan
+from pipelines.schema import GuardUIError
 from pipelines.stages.base import Stage, StageConfig
+from pipelines.stages.data import shared_reads
+from pipelines.stages.trained import expecting
 
 
 def ready_config(database: Database, config: StageConfig) -> StageConfig:
@@ -31,8 +42,32 @@ def plan_of(
     """
     if stage.workload is None:
         return None
-    work = stage.workload(ready_config(database, config))
+    with database.read() as session:
+        coming = configs_to_come(session, config)
+    with expecting(coming):
+        work = stage.workload(ready_config(database, config))
     return make_plan(work, measured=measured_speeds(database), ranks=ranks)
+
+
+def plans_of(database: Database, planned: Sequence[Planned]) -> dict[str, Plan | None]:
+    """What each job of a chain or a sweep asks of this machine, by its key.
+
+    None for one whose stage doesn't tell, or whose config can't work at all.
+    """
+    measured = measured_speeds(database)
+    found: dict[str, Plan | None] = {}
+    with shared_reads():
+        for one in planned:
+            found[one.key] = None
+            if one.stage.workload is None:
+                continue
+            links = stand_ins(one.links)
+            with (
+                suppress(GuardUIError),
+                ready(database, one.config, links, made_by(planned)) as config,
+            ):
+                found[one.key] = make_plan(one.stage.workload(config), measured=measured)
+    return found
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def count(number: int | None) -> str:
 def plan_line(plan: Plan) -> str:
     """A plan in a line of text, for a list of steps."""
     words = [f"about {gib(plan.needed)} ({WORDS[plan.verdict]})"] if plan.needed else []
-    unit = "steps" if plan.work.kind == "training" else "batches"
-    words += [f"{plan.steps:,} {unit}"] if plan.steps else []
+    one, many = ("step", "steps") if plan.work.kind == "training" else ("batch", "batches")
+    words += [f"{plan.steps:,} {one if plan.steps == 1 else many}"] if plan.steps else []
     words += [time_words(plan)] if plan.seconds else []
     return ", ".join(words)

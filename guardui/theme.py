@@ -32,6 +32,13 @@ TOKENS: dict[str, tuple[str, str]] = {
     "na": ("#5b6472", "#9aa4b2"),
     "na-bg": ("#eef0f3", "#20262f"),
     "other": ("#c2410c", "#ffa36b"),
+    # Lines of several jobs in one chart; pipelines/comparison_png.py has the light ones too.
+    "curve-a": ("#3b5bdb", "#8da2ff"),
+    "curve-b": ("#c2410c", "#ffa36b"),
+    "curve-c": ("#187545", "#6fd3a0"),
+    "curve-d": ("#8b3fc7", "#d7a3ff"),
+    "curve-e": ("#8a5a00", "#f2c265"),
+    "curve-f": ("#0b7285", "#66d9e8"),
 }
 
 # (ink, ground) pairs that the page sets text in; a test holds them to WCAG AA (4.5:1).
@@ -61,6 +68,7 @@ TEXT_PAIRS = [
 
 # Outlines and marks that carry meaning; WCAG asks 3:1 of them.
 MARK_PAIRS = [
+    *((f"curve-{letter}", "panel") for letter in "abcdef"),
     ("edge", "bg"),
     ("edge", "panel"),
     ("accent", "bg"),
@@ -244,7 +252,7 @@ def tokens_css() -> str:
 @cache
 def head() -> str:
     """What goes into the page's head: stylesheet first, so that nothing flashes unstyled."""
-    sheets = [STATIC / name for name in ("style.css", "rate.css", "samples.css")]
+    sheets = [STATIC / name for name in ("style.css", "curves.css", "rate.css", "samples.css")]
     style = tokens_css() + "\n".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
     script = (STATIC / "page.js").read_text(encoding="utf-8")
     return f"<style>{style}</style>\n<script>{script}</script>"

@@ -6,7 +6,8 @@ import json
 import shlex
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from db.session import Database
 from pipelines.jobs.devices import leased_device
 from pipelines.jobs.outcome import DISK_ADVICE
 from pipelines.jobs.references import (
+    configs_to_come,
     find_parents,
     parse_reference,
     resolve_reference,
@@ -26,10 +28,11 @@ from pipelines.jobs.references import (
     with_absolute_paths,
 )
 from pipelines.jobs.steps import Recipe, Step, refuse_unused, values_of
-from pipelines.schema import DiskFullError
+from pipelines.schema import DiskFullError, GuardUIError
 from pipelines.stages import get_stage
 from pipelines.stages.base import Config, Stage, StageConfig, build_config
 from pipelines.stages.data import DataConfig, load, shared_reads
+from pipelines.stages.trained import expecting
 
 MIN_FREE_BYTES = 200 * 2**20
 Links = Mapping[str, str | Sequence[str]]
@@ -37,8 +40,8 @@ Links = Mapping[str, str | Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A job that was checked and may be queued. `links`: as in Step; `rows`: its rows by source,
-    where it reads any."""
+    """A job that was checked. `links`: as in Step; `rows`: its rows by source, where it reads any;
+    `refusal`: why it can't be queued."""
 
     stage: Stage
     preset: str | None
@@ -49,6 +52,7 @@ class Planned:
     links: Links = field(default_factory=dict)
     remarks: Sequence[str] = ()
     rows: Mapping[str, int] | None = None
+    refusal: GuardUIError | None = None
 
     @property
     def before(self) -> list[str]:
@@ -94,19 +98,42 @@ def check_room(folder: Path) -> None:
 
 
 def check(
-    database: Database, stage: Stage, config: StageConfig, links: Links | None = None
+    database: Database,
+    stage: Stage,
+    config: StageConfig,
+    links: Links | None = None,
+    made_by: Mapping[str, StageConfig] | None = None,
 ) -> list[str]:
     """Looks at a run before it is queued, and returns the stage's remarks for people.
 
-    `links`: fields that jobs which don't exist yet will fill, with what stands for them. Raises
-    a GuardUIError where a reference names nothing or the stage says that it can't work.
+    `links` and `made_by` as in `ready`. Raises a GuardUIError where a reference names nothing or
+    the stage says that it can't work.
+    """
+    with ready(database, config, links, made_by) as prepared:
+        return stage.check(prepared)
+
+
+@contextmanager
+def ready(
+    database: Database,
+    config: StageConfig,
+    links: Links | None = None,
+    made_by: Mapping[str, StageConfig] | None = None,
+) -> Iterator[StageConfig]:
+    """The config with a path for each reference that has one by now; within the block the stage
+    knows of the others what they will be made of.
+
+    `links`: fields that jobs which don't exist yet will fill, with what stands for them, and
+    `made_by` the configs of those jobs. Raises a GuardUIError where a reference names nothing.
     """
     links = links or {}
     named = _emptied(with_absolute_paths(config), links)
     with database.read() as session:
         find_parents(session, named)
-        ready = resolved_so_far(session, named)
-    return stage.check(ready.model_copy(update=dict(links)))
+        prepared = resolved_so_far(session, named)
+        coming = configs_to_come(session, named)
+    with expecting({**coming, **(made_by or {})}):
+        yield prepared.model_copy(update=dict(links))
 
 
 def plan_recipe(
@@ -114,17 +141,25 @@ def plan_recipe(
     recipe: Recipe,
     values: Mapping[str, Any],
     presets: Mapping[str, str] | None = None,
+    *,
+    strict: bool = True,
 ) -> list[Planned]:
     """The recipe's jobs, each checked, in the order in which they run; stores nothing.
 
-    Raises a GuardUIError that names what can't work.
+    Raises a GuardUIError that names what can't work. Unless `strict`, a job that is refused is
+    among them, with its `refusal`.
     """
     presets = presets or {}
     seen = {name: _path_of(database, name, value) for name, value in values.items()}
+    plans: list[Planned] = []
     with shared_reads():
         steps = recipe.steps(seen | recipe.read_options(values))
         refuse_unused(recipe, steps, values, presets)
-        return [plan_step(database, recipe, step, values, presets) for step in steps]
+        for step in steps:
+            plans.append(plan_step(database, recipe, step, values, presets, plans))
+            if strict and (refusal := plans[-1].refusal):
+                raise refusal
+    return plans
 
 
 def _path_of(database: Database, name: str, value: Any) -> Any:
@@ -140,21 +175,39 @@ def plan_step(
     step: Step,
     values: Mapping[str, Any],
     presets: Mapping[str, str],
+    before: Sequence[Planned] = (),
 ) -> Planned:
-    """One job of a recipe, checked. Raises a GuardUIError that names what can't work."""
+    """One job of a recipe, checked; `before`: those of the earlier steps.
+
+    Raises a GuardUIError for a config that is none. One that is refused has its `refusal`.
+    """
     stage = get_stage(step.stage)
     usual = step.preset or recipe.presets.get(step.stage)
     preset = presets.get(step.key, presets.get(step.stage, usual))
-    # The jobs have no ids yet; each step's key stands for what it will make.
-    links: dict[str, str | Sequence[str]] = {
-        name: f"job:{key}" if isinstance(key, str) else [f"job:{one}" for one in key]
-        for name, key in step.links.items()
-    }
-    config = with_absolute_paths(build_config(stage, preset, values_of(step, values) | links))
-    remarks = check(database, stage, config, links)
+    links = stand_ins(step.links)
+    named = values_of(step, values) | links
+    config = with_absolute_paths(build_config(stage, preset, named))
     title = f"{recipe.title}: {step.title or stage.title}"
-    rows = rows_by_source(database, _emptied(config, links))
-    return Planned(stage, preset, config, title, "local", step.key, step.links, remarks, rows)
+    plan = Planned(stage, preset, config, title, "local", step.key, step.links)
+    try:
+        remarks = check(database, stage, config, links, made_by(before))
+        rows = rows_by_source(database, _emptied(config, links))
+    except GuardUIError as error:
+        return replace(plan, refusal=error)
+    return replace(plan, remarks=remarks, rows=rows)
+
+
+def stand_ins(links: Links) -> dict[str, str | Sequence[str]]:
+    """field -> `job:KEY`: the jobs have no ids yet, so each key stands for what its step makes."""
+    return {
+        name: f"job:{key}" if isinstance(key, str) else [f"job:{one}" for one in key]
+        for name, key in links.items()
+    }
+
+
+def made_by(plans: Sequence[Planned]) -> dict[str, StageConfig]:
+    """`job:KEY`, what stands for a step's artifacts, -> the config that they will be made with."""
+    return {f"job:{plan.key}": plan.config for plan in plans}
 
 
 def rows_by_source(database: Database, config: StageConfig) -> dict[str, int] | None:
@@ -176,7 +229,12 @@ def _emptied(config: Config, links: Links) -> Config:
 
 
 def insert(database: Database, plans: Sequence[Planned], group: Group | None = None) -> list[int]:
-    """Stores all jobs, and their group, in one transaction, links between them made `job:ID`."""
+    """Stores all jobs, and their group, in one transaction, links between them made `job:ID`.
+
+    Raises the refusal of one that has it, having stored nothing.
+    """
+    for refusal in (plan.refusal for plan in plans if plan.refusal):
+        raise refusal
     ids: list[int] = []
     by_key: dict[str, int] = {}
     try:

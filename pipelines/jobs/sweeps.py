@@ -91,6 +91,37 @@ _NAMED = (
 SWEEPS: Mapping[str, Sweep] = {sweep.name: sweep for sweep in _NAMED}
 
 
+# Fields whose values change what the loss is taken over, or how it is computed.
+_OTHER_LOSS: Mapping[str, str] = {
+    "target": "answers alone are shorter and easier to foresee than whole traces",
+    "tasks": "one task's answers are another text than those of all",
+    **dict.fromkeys(
+        ("dataset", "split", "sources", "without_sources", "label_task", "eval_dataset"),
+        "each is trained and held out on other rows",
+    ),
+    **dict.fromkeys(("base_model", "adapter"), "models cut text into other tokens"),
+    **dict.fromkeys(("pairs", "pairing"), "each trains on other pairs"),
+    **dict.fromkeys(("beta", "rho", "gamma", "weighting"), "it is part of the loss itself"),
+    "max_length": "a shorter limit leaves the longest rows out",
+}
+_OTHER_HELD_OUT = ("max_rows", "holdout", "seed")
+
+
+def caveat_of(swept: str) -> str:
+    """What keeps the losses of this field's values from being compared; empty if nothing does."""
+    if swept in _OTHER_HELD_OUT:
+        return (
+            f"With another {swept} other rows are held out, so the held-out losses are not over "
+            "the same ones; with eval_dataset they are."
+        )
+    if swept not in _OTHER_LOSS:
+        return ""
+    return (
+        f"Losses for different {swept} are not on one scale: {_OTHER_LOSS[swept]}. "
+        "They tell how each run went, not which is better."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class SweepPlan:
     """The jobs of a sweep that may run, and (value, why) of those that may not."""
@@ -177,9 +208,14 @@ def plan_sweep(
     with shared_reads():
         for step in steps:
             try:
-                plans.append(plan_step(database, recipe, step, shared | given, presets or {}))
+                plan = plan_step(database, recipe, step, shared | given, presets or {})
             except GuardUIError as error:
                 errors.append((step.key, error))
+                continue
+            if plan.refusal:
+                errors.append((step.key, plan.refusal))
+            else:
+                plans.append(plan)
     if not plans:
         raise errors[0][1]
     refused = [(key, str(error)) for key, error in errors]
@@ -216,4 +252,9 @@ def require_all(plan: SweepPlan, skip: bool) -> None:
         error.advice = "Nothing was queued. Leave these values out, or skip them (--skip)."
         raise error
     if len(plan.plans) < 2:
-        raise InputError(f"sweep={plan.sweep.name}: one value is left, there is nothing to compare")
+        left = ", ".join(one.key for one in plan.plans)
+        why = "; ".join(f"{value}: {why}" for value, why in plan.refused)
+        raise InputError(
+            f"sweep={plan.sweep.name}: only {left} is left, there is nothing to compare "
+            f"(left out: {why})"
+        )
