@@ -7,7 +7,6 @@ change, each change tried against the estimate.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
@@ -15,15 +14,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pipelines.machine import Device, find_device
-from pipelines.memory import GIB, Estimate
+from pipelines.memory import Estimate
 from pipelines.model_sizes import ModelSize
 from pipelines.plan_time import Kind, Measured, how_long
+from pipelines.plan_words import gib as gib
+from pipelines.plan_words import has as has
+from pipelines.plan_words import settings_words
 from pipelines.schema import InputError, TooLargeError
 
 # The estimate is off by some; a run is refused only where it wouldn't fit were it so much less.
 MARGIN = 0.15
 # From this share of the device's memory on, a run is said to be tight.
 TIGHT = 0.9
+# Rows that a job has yet to make may be no longer than this, in tokens.
+SHORT = 512
 MAX_SUGGESTIONS = 3
 
 Changes = Mapping[str, Any]
@@ -190,6 +194,14 @@ def refuse_without_gpu(plan: Plan) -> None:
     )
 
 
+def _may_be_short(work: Workload, device: Device) -> bool:
+    """Whether a training on rows that have yet to be made, estimated at their greatest length,
+    would fit were they short."""
+    if work.kind != "training" or work.rows or work.estimate is None:
+        return False
+    return work.estimate({"max_length": SHORT}, device).total <= device.memory * TIGHT
+
+
 def judge(work: Workload, estimate: Estimate | None, device: Device) -> Verdict:
     """Whether a run fits, with the margin that an estimate deserves."""
     if estimate is None:
@@ -198,6 +210,8 @@ def judge(work: Workload, estimate: Estimate | None, device: Device) -> Verdict:
         if work.estimate and work.smallest_batch and device.is_gpu:
             least = work.estimate({"batch_size": work.smallest_batch}, device).total
             return "splits" if least <= device.memory else "too_large"
+        if _may_be_short(work, device):
+            return "tight"
         return "too_large"
     return "tight" if estimate.total > device.memory * TIGHT else "fits"
 
@@ -251,32 +265,16 @@ def steps_share(work: Workload, steps: int | None, ranks: int) -> float:
     return min(work.epochs, seen) if work.max_steps == 0 else seen
 
 
-def gib(count: int) -> str:
-    """Bytes as `7.9 GiB`."""
-    return f"{count / GIB:.1f} GiB"
-
-
-def has(device: Device) -> str:
-    """What a device offers, in words."""
-    if device.is_gpu:
-        return f"the {device.name} has {gib(device.memory)}"
-    return f"{gib(device.memory)} are free here ({device.name}, no GPU)"
-
-
-def settings_words(changes: Changes) -> str:
-    """Fields and values as the command line takes them."""
-    return " ".join(f"{name}={_plain(value)}" for name, value in changes.items())
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def _memory_remarks(
     work: Workload, estimate: Estimate | None, device: Device, verdict: Verdict
 ) -> list[str]:
     if estimate is None:
         return [f"{work.base or 'The base model'}: its size isn't known here, so no memory is told"]
+    if verdict == "tight" and work.kind == "training" and not work.rows:
+        return [
+            f"memory may be tight: up to {gib(estimate.total)} needed, by how long the rows are "
+            f"that have yet to be made; {has(device)}"
+        ]
     if verdict == "tight":
         more = "more than" if estimate.total > device.memory else "of"
         return [

@@ -145,6 +145,19 @@ def test_batches_that_are_halved_as_it_runs_are_not_refused_on_a_gpu():
     assert make_plan(work, device=replace(GPU, memory=3 * GIB)).verdict == "too_large"
 
 
+def test_rows_that_have_yet_to_be_made_are_not_taken_for_the_longest():
+    def by_length(changes, _device):
+        return Estimate({"activations": changes.get("max_length", 2048) * GIB // 128})
+
+    work = replace(WORK, rows=0, estimate=by_length)
+    plan = make_plan(work, device=device(8))
+    assert (plan.verdict, plan.needed) == ("tight", 16 * GIB)
+    refuse(plan)
+    assert "up to 16.0 GiB needed, by how long the rows are" in plan.remarks[-1]
+    assert make_plan(work, device=device(3)).verdict == "too_large"
+    assert make_plan(replace(work, rows=9), device=device(8)).verdict == "too_large"
+
+
 def test_an_unknown_base_is_not_judged():
     plan = make_plan(replace(WORK, size=None, estimate=None), device=CPU)
     assert (plan.verdict, plan.needed) == ("unknown", None)
