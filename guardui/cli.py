@@ -15,6 +15,7 @@ from db import jobs as job_rows
 from db.models import ENDED
 from db.session import Database
 from guardui import (
+    cli_curves,
     cli_group,
     cli_groups,
     cli_models,
@@ -41,6 +42,7 @@ from pipelines.settings import get_settings
 
 __all__ = [
     "app",
+    "cli_curves",
     "cli_group",
     "cli_groups",
     "cli_models",
