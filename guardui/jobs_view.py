@@ -47,6 +47,7 @@ def view(database: Database, settings: Settings, selection: Selection) -> dict[s
         chosen = choose(listed, selection.job)
         job = next((one for one in listed if one.id == chosen), None)
         events = jobs.metrics(session, job.id) if job else []
+        remarks = jobs.events(session, job.id, kind="log") if job else []
         other = next((one for one in listed if one.id == selection.compare), None)
         other_events = jobs.metrics(session, other.id) if other else []
         place = [one.id for one in jobs.queue(session)]
@@ -73,14 +74,15 @@ def view(database: Database, settings: Settings, selection: Selection) -> dict[s
         (render_jobs.job_name(one), one.id) for one in listed if one.id != job.id and one.step
     ]
     compare = selection.compare if selection.compare in [value for _, value in rivals] else 0
+    folder = job_dir(settings, job.id)
     return parts | {
-        "headline": render_job.headline(job, events, moment),
+        "headline": render_job.headline(job, events, moment, remarks),
         "metric": (tuple((name.replace("_", " "), name) for name in names), metric),
         "compare": ((("nothing", 0), *rivals), compare),
         "chart": chart(job, events, metric, other if compare else None, other_events),
-        "log": render_job.log_tail(log_end(job_dir(settings, job.id) / "log.txt")),
+        "log": render_job.log_tail(log_end(folder / "log.txt")),
         "config": render_job.config_blocks(job),
-        "artifacts": render_job.artifacts_table(job.artifacts),
+        "artifacts": render_job.artifacts_table(job.artifacts) + render_job.tracker_blocks(folder),
         "about": render_job.about(job),
     }
 
@@ -94,7 +96,8 @@ def chart(
         hint = "The curve begins with the first step." if waits else "It reported no numbers."
         return empty("No curve", hint)
     second = render_job.series(other, others, metric) if other else None
-    return line_chart(metric.replace("_", " "), render_job.series(job, events, metric), second)
+    drawn = line_chart(metric.replace("_", " "), render_job.series(job, events, metric), second)
+    return drawn + render_job.curve_links(job.id, other.id if other else 0)
 
 
 def log_end(path: Path) -> str:

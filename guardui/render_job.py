@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -17,8 +19,11 @@ from guardui.render_jobs import FAILURE_WORDS, job_name, state_word, timing
 FIRST_METRICS = ("loss", "hard_samples", "tokens_per_second")
 
 
-def headline(job: Job, events: Sequence[Event], now: datetime) -> str:
-    """One job's title, state and newest numbers; under it why it failed or waits."""
+def headline(
+    job: Job, events: Sequence[Event], now: datetime, remarks: Sequence[Event] = ()
+) -> str:
+    """One job's title, state and newest numbers; under it why it failed or waits, and what it
+    noted."""
     time, newest = timing(job, now, events), latest(events)
     words = [f"step {job.step:,} of {job.total_steps:,}"] if job.total_steps else []
     words += [_said(name, newest[name]) for name in FIRST_METRICS if name in newest]
@@ -31,6 +36,7 @@ def headline(job: Job, events: Sequence[Event], now: datetime) -> str:
         f"<h2>{esc(job_name(job))}{preset} {state_word(job)}</h2>"
         f'<p class="soft num">{esc(" · ".join(words)) or "not started yet"}</p>',
         failure_card(job),
+        remarks_note(remarks),
     )
 
 
@@ -97,6 +103,39 @@ def artifacts_table(artifacts: Sequence[Artifact]) -> str:
         "<th>Kind</th><th>Where</th><th>SHA-256</th>"
         f'<th class="num">Size</th></tr></thead><tbody>{rows}</tbody></table></div>'
     )
+
+
+def remarks_note(remarks: Sequence[Event]) -> str:
+    """What a run noted for people, such as a batch that was halved, the oldest first."""
+    said = [str(event.data["text"]) for event in remarks if event.data.get("text")]
+    return note("warn", "Noted as it ran", list(dict.fromkeys(said))) if said else ""
+
+
+def curve_links(job: int, other: int = 0) -> str:
+    """The curves to take away, with those of the job beside it where one is chosen."""
+    more = f"?with={other}" if other else ""
+    whose = f"job {job} and job {other}" if other else f"job {job}"
+    links = "".join(
+        f'<a class="gu-copy" href="jobs/{job}/curves.{form}{more}" download '
+        f'aria-label="Download the curves of {whose} as {words}">Download {words}</a>'
+        for form, words in (("png", "PNG"), ("csv", "CSV"))
+    )
+    return page(f'<div class="gu-links">{links}</div>')
+
+
+def tracker_blocks(folder: Path) -> str:
+    """Where the files for other viewers of curves lie, and the commands that show them."""
+    commands = {
+        "TensorBoard": f"tensorboard --logdir {shlex.quote(str(folder / 'tensorboard'))}",
+        "Trackio": f"TRACKIO_DIR={shlex.quote(str(folder / 'trackio'))} "
+        "trackio show --project guardui",
+    }
+    there = [name for name in commands if (folder / name.lower()).is_dir()]
+    if not there:
+        return ""
+    blocks = [copy_block(f"Look at it in {name}", commands[name]) for name in there]
+    places = ", ".join(f"<code>{esc(folder / name.lower())}</code>" for name in there)
+    return page(f'<p class="soft">Curves for other viewers: {places}</p>', *blocks)
 
 
 def config_blocks(job: Job) -> str:

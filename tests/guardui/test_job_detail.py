@@ -1,0 +1,100 @@
+"""One job's detail: its remarks, its curves to take away, and the files for other viewers."""
+
+import csv
+import io
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from db import jobs
+from db.models import Event
+from db.session import open_database
+from guardui.job_downloads import curve_routes
+from guardui.jobs_view import Selection, view
+from guardui.render_job import curve_links, remarks_note, tracker_blocks
+
+NASTY = "<script>x</script>"
+
+
+@pytest.fixture
+def database(home):
+    database = open_database(home.database_url)
+    with database.write() as session:
+        for number in (1, 2):
+            job = jobs.add_job(session, stage="rsft", config={}, preset="exp19")
+            for step in range(1, 41):
+                data = {"loss": number / step, "learning_rate": 5e-5}
+                session.add(Event(job_id=job.id, kind="metrics", step=step, data=data))
+        jobs.add_event(session, 1, "log", data={"text": f"going on with batch_size=1 {NASTY}"})
+        jobs.add_job(session, stage="rsft", config={})
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def client(database, home):
+    return TestClient(Starlette(routes=curve_routes(database, home)))
+
+
+def test_what_a_run_noted_stands_under_its_title(database, home):
+    headline = view(database, home, Selection(1))["headline"]
+    assert "Noted as it ran" in headline
+    assert "going on with batch_size=1 &lt;script&gt;" in headline
+    assert "Noted as it ran" not in view(database, home, Selection(2))["headline"]
+    assert remarks_note([]) == ""
+
+
+def test_the_curves_are_offered_where_there_are_some(database, home):
+    assert 'href="jobs/1/curves.png"' in view(database, home, Selection(1))["chart"]
+    beside = view(database, home, Selection(1, None, 2))["chart"]
+    assert 'href="jobs/1/curves.csv"' in beside, "job 2 has no step yet, so it isn't compared with"
+    assert "curves.png" not in view(database, home, Selection(3))["chart"]
+    assert 'href="jobs/1/curves.csv?with=2"' in curve_links(1, 2)
+
+
+def test_the_picture_is_answered_at_its_size(client):
+    from matplotlib.image import imread
+
+    answer = client.get("/jobs/1/curves.png")
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["content-disposition"] == 'attachment; filename="job-1-curves.png"'
+    assert imread(io.BytesIO(answer.content)).shape[:2] == (pytest.approx(795, abs=2), 1200)
+
+
+def test_the_table_is_answered_with_every_value(client):
+    answer = client.get("/jobs/1/curves.csv?with=2")
+    assert answer.headers["content-disposition"] == 'attachment; filename="job-1-2-curves.csv"'
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    found = [(row["job"], float(row["loss"])) for row in rows]
+    assert found == [(str(job), job / step) for job in (1, 2) for step in range(1, 41)]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/jobs/9/curves.png", "job=9: there is no such job"),
+        ("/jobs/3/curves.csv", "job=3: no numbers recorded yet"),
+        ("/jobs/1/curves.svg", "form=svg: must be png or csv"),
+    ],
+)
+def test_what_there_is_not_is_named(client, path, said):
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert said in answer.text
+
+
+def test_the_public_gets_no_curves(database, home):
+    assert curve_routes(database, home.model_copy(update={"demo": True})) == []
+
+
+def test_files_for_other_viewers_are_named_with_their_commands(tmp_path):
+    folder = tmp_path / "a job's"
+    (folder / "trackio").mkdir(parents=True)
+    assert "tensorboard" not in tracker_blocks(folder)
+    (folder / "tensorboard").mkdir()
+    shown = tracker_blocks(folder)
+    for command in ("tensorboard --logdir ", "trackio show --project guardui", "TRACKIO_DIR="):
+        assert command in shown
+    assert "a job&#x27;&quot;&#x27;&quot;&#x27;s/tensorboard" in shown, "quoted for the shell"
+    assert tracker_blocks(tmp_path) == ""
