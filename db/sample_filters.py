@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, UnaryExpression, false
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models import HardSampleRow
-from db.sample_search import FEW, count_found, has_words, is_sqlite, words_of
+from db.sample_search import FEW, count_found, has_words, words_of
 from db.session import is_writing
 
 FLAGS = ("label_suspect", "duplicate", "near_equal", "length_gap")
@@ -123,10 +123,9 @@ def conditions(session: Session, f: SampleFilter) -> list[ColumnElement[bool]]:
 def hint(session: Session, f: SampleFilter, order: str = "") -> str:
     """The index that SQLite shall read for samples that match, in this order where one is named.
 
-    Left to itself it guesses from statistics that may be older than the samples. PostgreSQL, whose
-    guesses are good, takes no hint.
+    Left to itself it guesses from statistics that may be older than the samples.
     """
-    if f.job_id is None or is_writing(session) or not is_sqlite(session):
+    if f.job_id is None or is_writing(session):
         return ""
     if words_of(f.text) and count_found(session, f.text, f.job_id) <= FEW:
         return "NOT INDEXED"  # by id

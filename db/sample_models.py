@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FACET_COLUMNS = (
     *("job_id", "hardness", "task", "source", "model", "direction", "review", "human_edited"),
     *("duplicate", "near_equal", "length_gap", "unparsed", "k_incorrect"),
-    *("length", "weight", "chosen_length", "rejected_length"),
+    *("length", "weight", "chosen_length", "rejected_length", "id"),
 )
 
 # Of one job, in the orders of `db.sample_filters.ORDERS`; `hardness` is nearly always asked for.

@@ -103,7 +103,7 @@ def add_samples(session: Session, job_id: int, given: Iterable[Mapping[str, Any]
         texts = [
             (ids[one["row_id"]], f"{one['prompt']} {one.get('response') or ''}") for one in batch
         ]
-        index_words(session, texts)
+        index_words(session, job_id, texts)
         count += len(batch)
     return count
 
@@ -194,8 +194,12 @@ def sample_ids(
             offset, columns = matching - offset - limit, _reversed(columns)
         if limit <= 0:
             return []
+    said = hint(session, f, order)
+    if "facets" in said:
+        # PostgreSQL must not look for the first few along another index either.
+        columns = [_computed(column) for column in columns]
     query = select(HardSampleRow.id).where(*conditions(session, f)).order_by(*columns)
-    query = query.with_hint(HardSampleRow, hint(session, f, order), "sqlite")
+    query = query.with_hint(HardSampleRow, said, "sqlite")
     ids = list(session.scalars(query.limit(limit).offset(offset)))
     return ids[::-1] if backwards else ids
 
@@ -203,6 +207,11 @@ def sample_ids(
 def _reversed(columns: Sequence[Any]) -> list[Any]:
     """Falling columns, which are the only ones that are wrapped, rise and others fall."""
     return [c.element if isinstance(c, UnaryExpression) else c.desc() for c in columns]
+
+
+def _computed(column: Any) -> Any:
+    down = isinstance(column, UnaryExpression)
+    return (column.element + 0).desc() if down else column + 0
 
 
 def get_sample(session: Session, sample_id: int) -> HardSampleRow | None:

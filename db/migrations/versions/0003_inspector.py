@@ -19,7 +19,7 @@ depends_on: str | Sequence[str] | None = None
 FACETS = (
     *("job_id", "hardness", "task", "source", "model", "direction", "review", "human_edited"),
     *("duplicate", "near_equal", "length_gap", "unparsed", "k_incorrect"),
-    *("length", "weight", "chosen_length", "rejected_length"),
+    *("length", "weight", "chosen_length", "rejected_length", "id"),
 )
 INDEXES = {
     "ix_hard_samples_facets": FACETS,
@@ -91,7 +91,7 @@ def upgrade() -> None:
 def old_rows() -> Iterator[Sequence[sa.Row]]:
     """The samples that were mined before, some at a time."""
     query = sa.text(
-        "SELECT id, task, gold, prompt, response FROM hard_samples "
+        "SELECT id, job_id, task, gold, prompt, response FROM hard_samples "
         "WHERE id > :last ORDER BY id LIMIT :batch"
     )
     last = 0
@@ -112,7 +112,9 @@ def fill(rows: Sequence[sa.Row]) -> None:
         bind.execute(sa.text(to), [{"id": i, "words": " ".join(words)} for i, words in searched])
     else:
         to = "INSERT INTO sample_search VALUES (:id, array_to_tsvector(CAST(:words AS text[])))"
-        bind.execute(sa.text(to), [{"id": i, "words": words} for i, words in searched])
+        jobs = (f"job:{row.job_id}" for row in rows)
+        both = zip(searched, jobs, strict=True)
+        bind.execute(sa.text(to), [{"id": i, "words": [*words, job]} for (i, words), job in both])
 
 
 def direction(task: str, gold: object) -> str:
