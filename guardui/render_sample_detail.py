@@ -71,7 +71,11 @@ def actions(row: HardSampleRow) -> str:
         first = _button("Restore", 'data-act="restore"', "primary")
     else:
         done = row.review == "accepted"
-        first = "" if done else _button("✓ Accept", 'data-act="accept"', "primary", "a")
+        first = (
+            _button("Back to review", 'data-act="restore"')
+            if done
+            else _button("✓ Accept", 'data-act="accept"', "primary", "a")
+        )
         first += _button("✕ Drop…", 'data-ask="drop"', "", "d")
     rest = _button("Relabel gold…", 'data-ask="relabel"') + _button(
         "To a study…", 'data-ask="study"'

@@ -64,7 +64,9 @@ def _dialog(name: str, title: str, body: str, go: str, look: str = "primary") ->
     return (
         f'<dialog class="hs-dialog" id="hs-{name}" aria-labelledby="hs-{name}-title">'
         f'<form method="dialog" data-act="{name}"><h2 id="hs-{name}-title">{title}</h2>'
-        f'<p class="soft" data-about></p>{body}<div class="hs-actions"><span class="grow"></span>'
+        f'<p class="soft" data-about></p>{body}'
+        '<p class="gu-note bad" role="alert" data-fault hidden></p>'
+        '<div class="hs-actions"><span class="grow"></span>'
         '<button type="button" class="gu-copy" data-shut>Cancel</button>'
         f'<button type="submit" class="gu-copy {look}">{go}</button></div></form></dialog>'
     )
@@ -82,7 +84,8 @@ def snack() -> str:
 def _drop() -> str:
     choices = "".join(
         f'<label class="hs-choice"><input type="radio" name="reason" value="{words}"'
-        f"{' checked' if not place else ''}> {words}</label>"
+        f"{' checked' if not place else ''}{' data-words' if words == DIFFERENT else ''}> {words}"
+        "</label>"
         for place, words in enumerate((*REASONS, DIFFERENT))
     )
     return _dialog(

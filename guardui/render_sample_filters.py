@@ -88,8 +88,10 @@ def facet(name: str, place: Place, counts: Mapping[str, int]) -> str:
     values = known + [value for value in foreign if value]
     if chosen and chosen not in (*values, ALL):
         values.append(chosen)
-    if len(values) + (chosen == ALL) < 2 and not place.narrowed.get(name):
-        return ""  # nothing to choose between
+    # One value is nothing to choose between, but a flag parts its samples from those without.
+    least = 1 if name == "flag" else 2
+    if len(values) + (chosen == ALL) < least and not place.narrowed.get(name):
+        return ""
     lines = [_value(name, value, counts.get(value, 0), value == chosen) for value in values]
     if name == "hardness":
         lines.append(_value(name, ALL, sum(counts.values()), chosen == ALL))

@@ -72,7 +72,7 @@ DIFFERENT = "Another reason"
 CHANGES = {
     "accept": "Accepted",
     "drop": "Dropped",
-    "restore": "Restored",
+    "restore": "Put back to review",
     "pick": "Picked another answer",
     "edit": "Edited",
     "relabel": "Relabelled",

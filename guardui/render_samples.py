@@ -123,7 +123,7 @@ def pager(place: Place, matching: int, shown: str, where: str) -> str:
 
 def bulk(matching: int) -> str:
     """What can be done with several at once; `samples.js` fills in how many are selected."""
-    actions = (("accept", "Accept"), ("drop", "Drop…"), ("restore", "Restore"))
+    actions = (("accept", "Accept"), ("drop", "Drop…"), ("restore", "Back to review"))
     buttons = "".join(
         f'<button type="button" class="gu-copy" data-bulk="{name}" disabled>{words}</button>'
         for name, words in (*actions, ("study", "To a study…"))

@@ -97,7 +97,7 @@ class Inspector {
 
   giveUp() {
     this.settle();
-    this.say("No answer came. Is the server still there? Try again.", false);
+    this.fault("No answer came. Is the server still there? Try again.");
   }
 
   settle() {
@@ -114,9 +114,22 @@ class Inspector {
       this.writeAddress(false);
     }
     if (answer.acted) this.done.push(answer.acted);
-    if (answer.said) this.say(answer.said, Boolean(answer.acted?.ids));
+    if (answer.fault) this.fault(answer.fault);
+    else if (answer.said !== undefined) document.querySelector("dialog[data-sent]")?.close();
+    if (answer.said) this.say(answer.said, Boolean(answer.acted));
     this.afterDrawing();
     if (pending) this.send();
+  }
+
+  // A fault stands in the dialog that it came of, which keeps what was typed.
+  fault(text) {
+    const box = document.querySelector("dialog[data-sent]");
+    if (!box) return this.say(`✕ ${text}`, false);
+    delete box.dataset.sent;
+    const note = box.querySelector("[data-fault]");
+    note.textContent = text;
+    note.hidden = false;
+    note.scrollIntoView({ block: "nearest" });
   }
 
   // ---- what the server's HTML doesn't know ----

@@ -70,10 +70,10 @@ class Curator extends Inspector {
 
   undo() {
     const last = this.done.pop();
-    if (last?.ids) {
+    if (last) {
       if (last.ids.length === 1) this.params.set("sample", last.ids[0]);
-      this.act("undo", { ids: last.ids, quietly: true });
-    } else if (this.params.has("sample")) this.act("undo", { ...this.one(), quietly: true });
+      this.act("undo", last);
+    } else if (this.params.has("sample")) this.act("undo", this.one());
     else this.say("There is nothing to undo in this visit.", false);
   }
 
@@ -82,7 +82,11 @@ class Curator extends Inspector {
     if (!box) return;
     this.target = target;
     const form = box.querySelector("form");
-    if (name !== "edit") form.reset();
+    form.reset();
+    delete box.dataset.sent;
+    const fault = form.querySelector("[data-fault]");
+    if (fault) fault.hidden = true;
+    if (form.elements.more) form.elements.more.required = false;
     const count = target?.ids === "all" ? Number(find(".hs-bulk")?.dataset.matching) : target?.ids?.length;
     const about = form.querySelector("[data-about]");
     if (about && name !== "confirm") {
@@ -109,6 +113,9 @@ class Curator extends Inspector {
   }
 
   submit(form) {
+    const box = form.closest("dialog");
+    if ("sent" in box.dataset) return; // its answer is on the way
+    box.dataset.sent = "";
     const name = form.dataset.act;
     const fields = Object.fromEntries(new FormData(form));
     if (name === "drop") {
@@ -124,10 +131,10 @@ class Curator extends Inspector {
     if (name === "drop" || name === "study") this.ask(name, target);
     else if (target.ids === "all") {
       const count = Number(find(".hs-bulk").dataset.matching).toLocaleString("en");
-      const verb = name === "accept" ? "Accept" : "Restore";
+      const verb = name === "accept" ? "Accept" : "Put back to review";
       this.confirmed = name;
       dialog("confirm").querySelector("[data-about]").textContent =
-        `${verb} all ${count} samples that match the filters? It can't be undone at once.`;
+        `${verb} all ${count} samples that match the filters?`;
       this.ask("confirm", target);
     } else this.review(name, target);
   }

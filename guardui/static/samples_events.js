@@ -60,6 +60,8 @@ const changed = (inspector, field) => {
     inspector.everything = false;
     inspector.selected[field.checked ? "add" : "delete"](field.dataset.check);
     inspector.showSelection();
+  } else if (field.name === "reason" && field.form) {
+    field.form.elements.more.required = field.dataset.words !== undefined;
   } else if (field.dataset.filter !== undefined) {
     clearTimeout(inspector.typing);
     if (field.name === "order") inspector.set({ order: field.value, page: null }, { parts: ["list"] });
@@ -113,9 +115,10 @@ const listen = (inspector) => {
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (!root()?.contains(form)) return;
+    if (!form.dataset.act && !form.dataset.view) return;
+    event.preventDefault(); // a dialog is shut once its act is done
     if (form.dataset.act) inspector.submit(form);
     if (form.dataset.view) {
-      event.preventDefault();
       inspector.view([form.dataset.view], Object.fromEntries(new FormData(form)));
     }
   });

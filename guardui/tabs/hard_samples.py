@@ -7,6 +7,7 @@ parts to be drawn (`click`), for something to be done first (`submit`), or to tr
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,9 @@ from guardui.tabs.sample_versions import train_on, train_outputs
 from guardui.tabs.train import TrainTab
 from guardui.tabs.wiring import QUIET, SAYING, html, told
 from guardui.theme import STATIC
+from pipelines.schema import GuardUIError
+
+logger = logging.getLogger(__name__)
 
 SCRIPTS = ("samples.js", "samples_acts.js", "samples_events.js")
 # A visitor's next question waits in the browser for this one's answer.
@@ -55,10 +59,14 @@ def build(database: Database, train: TrainTab, tabs: gr.Tabs) -> None:
 
     def act(event: gr.EventData) -> list[Any]:
         asked = event.ask
-        done = Done()
-        with told("Not done"):
-            done = perform(database, asked)
-        return answered(database, asked, done)
+        try:
+            done, fault = perform(database, asked), ""
+        except GuardUIError as error:
+            done, fault = Done(), " ".join(filter(None, (str(error), error.advice)))
+        except Exception:
+            logger.exception("a change of hard samples failed")
+            done, fault = Done(), "Something went wrong; the server's log has the details."
+        return answered(database, asked, done, fault)
 
     answer.click(show, None, outputs, **QUIET | ASKING)
     answer.submit(act, None, outputs, **SAYING | ASKING)
@@ -76,8 +84,13 @@ def in_front(request: gr.Request) -> Any:
     )
 
 
-def answered(database: Database, asked: Mapping[str, Any], done: Done | None = None) -> list[Any]:
-    """The parts that were asked for, the others left as they are, and what to tell the script."""
+def answered(
+    database: Database, asked: Mapping[str, Any], done: Done | None = None, fault: str = ""
+) -> list[Any]:
+    """The parts that were asked for, the others left as they are, and what to tell the script.
+
+    A fault is shown by the script where it happened: in the dialog, with all that was typed.
+    """
     names = asked.get("parts")
     wanted = [name for name in PARTS if isinstance(names, list) and name in names]
     said: dict[str, Any] = {"number": asked.get("number")}
@@ -86,6 +99,7 @@ def answered(database: Database, asked: Mapping[str, Any], done: Done | None = N
         place, drawn = draw(database, read_place(str(asked.get("query", ""))), wanted, asked)
         said["query"] = write_place(place)
     if done is not None:
-        said |= {"said": done.said, "acted": {"ids": done.ids} if done.ids else None}
+        acted = {"ids": done.ids, "at": done.at} if done.ids or done.at else None
+        said |= {"said": done.said, "fault": fault, "acted": acted}
     told_script = page(f'<span hidden data-answer="{esc(json.dumps(said))}"></span>')
     return [*(drawn.get(name, gr.skip()) for name in PARTS), told_script]

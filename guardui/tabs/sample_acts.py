@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from db.samples import SampleFilter, get_sample
@@ -21,11 +22,11 @@ MOST_AT_ONCE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was done, in words, and to which samples, so that it can be undone; `all` of a filter
-    can't be at once."""
+    """What was done, in words, and what takes it back: the moment of a review, else the samples."""
 
     said: str = ""
     ids: list[int] = field(default_factory=list)
+    at: str = ""
 
 
 def perform(database: Database, asked: Mapping[str, Any]) -> Done:
@@ -68,7 +69,8 @@ def _one(asked: Mapping[str, Any]) -> int:
     return ids[0]
 
 
-def _told(verb: str, wanted: list[int] | SampleFilter, count: int) -> Done:
+def _told(verb: str, wanted: list[int] | SampleFilter, reviewed: curation.Reviewed) -> Done:
+    count = reviewed.count
     which = (
         f"#{wanted[0]}"
         if isinstance(wanted, list) and len(wanted) == 1
@@ -76,7 +78,8 @@ def _told(verb: str, wanted: list[int] | SampleFilter, count: int) -> Done:
     )
     if not count:
         return Done(f"{which}: nothing to change")
-    return Done(f"{verb} {which}", wanted if isinstance(wanted, list) else [])
+    one = wanted if isinstance(wanted, list) and len(wanted) == 1 else []
+    return Done(f"{verb} {which}", one, reviewed.at.isoformat())
 
 
 def _accept(database: Database, asked: Mapping[str, Any]) -> Done:
@@ -91,7 +94,7 @@ def _drop(database: Database, asked: Mapping[str, Any]) -> Done:
 
 def _restore(database: Database, asked: Mapping[str, Any]) -> Done:
     wanted = _wanted(database, asked)
-    return _told("Restored", wanted, curation.restore(database, wanted))
+    return _told("○ Back to review:", wanted, curation.restore(database, wanted))
 
 
 def _pick(database: Database, asked: Mapping[str, Any]) -> Done:
@@ -135,13 +138,26 @@ def _relabel(database: Database, asked: Mapping[str, Any]) -> Done:
 
 
 def _undo(database: Database, asked: Mapping[str, Any]) -> Done:
+    if at := str(asked.get("at", "")):
+        return _undo_review(database, at)
     wanted = _wanted(database, asked)
     if isinstance(wanted, SampleFilter):
-        raise InputError("undo: takes back one sample's change at a time, not that of a filter")
+        raise InputError("undo: names samples or the moment of a review, not a filter")
     actions = [curation.undo(database, one) for one in wanted]
     words = {CHANGES.get(action, action).lower() for action in actions}
     which = f"#{wanted[0]}" if len(set(wanted)) == 1 else f"{len(wanted):,} samples"
     return Done(f"Taken back: {', '.join(sorted(words))} {which}")
+
+
+def _undo_review(database: Database, at: str) -> Done:
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        raise InputError(f"at={at[:40]}: must be a moment, as 2026-01-31T12:00:00+00:00") from None
+    count = curation.take_back(database, moment)
+    if not count:
+        raise InputError("undo: all of these samples were changed again since, so they stay")
+    return Done(f"Taken back: the review of {count:,} {'sample' if count == 1 else 'samples'}")
 
 
 def _study(database: Database, asked: Mapping[str, Any]) -> Done:

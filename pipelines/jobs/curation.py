@@ -22,9 +22,11 @@ from pipelines.hard_samples import Pairing, judge, rejudge
 from pipelines.jobs.freezing import freeze as freeze
 from pipelines.jobs.freezing import job_template
 from pipelines.jobs.freezing import to_study as to_study
+from pipelines.jobs.reviews import Reviewed as Reviewed
 from pipelines.jobs.reviews import accept as accept
 from pipelines.jobs.reviews import drop as drop
 from pipelines.jobs.reviews import restore as restore
+from pipelines.jobs.reviews import take_back as take_back
 from pipelines.jobs.sample_rows import generation_values, judged_columns, sample_of
 from pipelines.jobs.sample_weights import reweigh
 from pipelines.schema import (

@@ -1,10 +1,12 @@
-"""Accepting, dropping and restoring hard samples, one or a hundred thousand."""
+"""Accepting, dropping and restoring hard samples, one or a hundred thousand, and taking it back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import JSON, ColumnElement, func, insert, literal, select, update
+from sqlalchemy import JSON, ColumnElement, delete, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from db.base import UtcDateTime, now
@@ -19,15 +21,23 @@ Ids = Sequence[int] | SampleFilter
 
 IDS_TOGETHER = 10_000  # databases allow some ten thousand parameters a statement
 MAX_REASON = 500
+REVIEWS = ("accept", "drop", "restore")
 
 
-def accept(database: Database, ids: Ids) -> int:
-    """Marks samples as good to train on, dropped ones too; how many were not so before."""
+class Reviewed(NamedTuple):
+    """How many samples changed, and the moment that stands at each change: `take_back` wants it."""
+
+    count: int
+    at: datetime
+
+
+def accept(database: Database, ids: Ids) -> Reviewed:
+    """Marks samples as good to train on, dropped ones too; those that are so already stay."""
     return _review(database, ids, "accept", "accepted", HardSampleRow.review != "accepted")
 
 
-def drop(database: Database, ids: Ids, reason: str) -> int:
-    """Keeps samples out of what is frozen; how many were in before.
+def drop(database: Database, ids: Ids, reason: str) -> Reviewed:
+    """Keeps samples out of what is frozen.
 
     Raises InputError where no reason is given: it is counted in the frozen set's record.
     """
@@ -39,9 +49,42 @@ def drop(database: Database, ids: Ids, reason: str) -> int:
     return _review(database, ids, "drop", "dropped", HardSampleRow.review != "dropped", reason)
 
 
-def restore(database: Database, ids: Ids) -> int:
-    """Makes dropped samples new again; how many there were."""
-    return _review(database, ids, "restore", "new", HardSampleRow.review == "dropped")
+def restore(database: Database, ids: Ids) -> Reviewed:
+    """Puts samples back to review, be they accepted or dropped."""
+    return _review(database, ids, "restore", "new", HardSampleRow.review != "new")
+
+
+def take_back(database: Database, at: datetime) -> int:
+    """Undoes what was reviewed at one moment, however many samples it was; how many there were.
+
+    A sample that was changed since is left as it is, for its last change is somebody's later word.
+    """
+    change = SampleChange.__table__.c
+    with database.write() as session:
+        touched = select(change.hard_sample_id).where(change.at == at)
+        last = (
+            select(func.max(change.id))
+            .where(change.hard_sample_id.in_(touched))
+            .group_by(change.hard_sample_id)
+        )
+        mine = [change.at == at, change.action.in_(REVIEWS), change.id.in_(last)]
+        review, reason = (SampleChange.before[name].as_string() for name in ("review", "reason"))
+        moment = now()
+        # Few kinds of before, and many samples: a statement a kind.
+        for was in session.execute(select(review, reason).where(*mine).distinct()).all():
+            those = select(change.hard_sample_id).where(*mine, review == was[0], reason == was[1])
+            to = update(HardSampleRow).where(HardSampleRow.id.in_(those))
+            session.execute(
+                to.values(review=was[0], reason=was[1], reviewed_at=moment),
+                execution_options={"synchronize_session": False},
+            )
+        gone = select(change.id).where(*mine).subquery()
+        count = session.scalar(select(func.count()).select_from(gone)) or 0
+        session.execute(
+            delete(SampleChange).where(SampleChange.id.in_(select(gone.c.id))),
+            execution_options={"synchronize_session": False},
+        )
+    return count
 
 
 def _review(
@@ -51,7 +94,7 @@ def _review(
     review: str,
     changes: ColumnElement[bool],
     reason: str = "",
-) -> int:
+) -> Reviewed:
     """Two statements however many there are: their changes, then what they become."""
     after = {"review": review, "reason": reason}
     with database.write() as session:
@@ -60,8 +103,8 @@ def _review(
             *("review", HardSampleRow.review),
             *("reason", HardSampleRow.reason),
         )
-        moment = literal(now(), UtcDateTime())
-        changed = 0
+        at, changed = now(), 0
+        moment = literal(at, UtcDateTime())
         for wanted in _each(session, ids):
             # Held until the end, so that both statements see the same samples.
             held = select(HardSampleRow.id).where(*wanted, changes).with_for_update().subquery()
@@ -76,7 +119,7 @@ def _review(
                 to.values(**after, reviewed_at=moment),
                 execution_options={"synchronize_session": False},
             )
-    return changed
+    return Reviewed(changed, at)
 
 
 def _each(session: Session, ids: Ids) -> Iterator[list[ColumnElement[bool]]]:

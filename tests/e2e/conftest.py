@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,14 +56,16 @@ def free_port() -> int:
         return port
 
 
-def serve(home: Path, **variables: str) -> Iterator[App]:
-    """Starts `python app.py` on a free port and ends it afterwards."""
+def serve(
+    home: Path, fill: Callable[[Database, Settings], None] = seed, **variables: str
+) -> Iterator[App]:
+    """Starts `python app.py` on a free port, on what `fill` puts into its home, and ends it."""
     port = free_port()
     clean = {key: value for key, value in os.environ.items() if not key.startswith("GUARDUI_")}
     env = clean | {"GUARDUI_HOME": str(home), "GUARDUI_PORT": str(port)} | variables
     settings = Settings(home=home, database_url=f"sqlite:///{home / 'guardui.db'}")
     database = open_database(settings.database_url)
-    seed(database, settings)
+    fill(database, settings)
     log = (home / "app.log").open("wb")
     start = time.perf_counter()
     process = subprocess.Popen(

@@ -47,7 +47,7 @@ def test_nothing_scrolls_sideways(app: App, browser: Browser, width: int) -> Non
         visitor.settle()
         assert page.evaluate(OVERFLOW) == [0, []], name
     visitor.go("samples", "#samples-list [data-row]")
-    page.locator("#samples-list [data-row] button").first.click()
+    page.locator("#samples-list [data-row] .hs-open").first.click()
     page.locator("#samples-detail h2").first.wait_for()
     visitor.go("jobs", "#jobs-table table")
     page.locator("#jobs-table button[data-pick='2']").click()
@@ -196,7 +196,7 @@ def test_hard_samples_are_searched_and_opened(visit: Visitor) -> None:
     page.locator("#samples-tools input[type=search]").fill("question 17")
     rows = page.locator("#samples-list [data-row]")
     expect(rows).to_have_count(1)
-    rows.locator("button").first.click()
+    rows.locator(".hs-open").first.click()
     expect(page.locator("#samples-detail h2").first).to_be_visible()
     assert page.evaluate("window.xss") is None
     assert page.locator("#samples-detail img").count() == 0
