@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from guardui.render import DASH, duration, esc, facts, note, page
-from pipelines.memory import Estimate
+from pipelines.memory import GIB, Estimate
 from pipelines.plan import Plan, gib, has
 
-LOOKS = {"fits": "ok", "tight": "warn", "splits": "warn", "too_large": "bad"}
+LOOKS = {"fits": "ok", "tight": "warn", "splits": "warn", "too_large": "bad", "no_gpu": "bad"}
 WORDS = {
     "fits": "it fits",
     "tight": "tight",
     "splits": "batches are halved as it runs",
     "too_large": "it does not fit",
+    "no_gpu": "it needs a GPU",
 }
 PART_WORDS = {
     "optimizer": "optimiser",
@@ -51,9 +52,9 @@ def memory_bar(plan: Plan) -> str:
 
 
 def parts_words(estimate: Estimate) -> str:
-    """What takes the memory, the largest first, small parts left out."""
+    """What takes the memory, the largest first; what would be said as 0.0 GiB is left out."""
     parts = sorted(estimate.parts.items(), key=lambda part: -part[1])
-    shown = [(name, count) for name, count in parts if count >= estimate.total / 100]
+    shown = [(name, count) for name, count in parts if count >= 0.05 * GIB]
     return " · ".join(f"{PART_WORDS.get(name, name)} {gib(count)}" for name, count in shown)
 
 

@@ -31,7 +31,7 @@ SHORT = 512
 MAX_SUGGESTIONS = 3
 
 Changes = Mapping[str, Any]
-Verdict = Literal["fits", "tight", "too_large", "splits", "unknown"]
+Verdict = Literal["fits", "tight", "too_large", "splits", "no_gpu", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def refuse(plan: Plan) -> None:
     """Raises TooLargeError with what to change, unless the config says to run it anyhow."""
     if plan.work.ignore_memory:
         return
-    if plan.work.needs_gpu and not plan.device.is_gpu:
+    if plan.verdict == "no_gpu":
         refuse_without_gpu(plan)
     if plan.verdict != "too_large":
         return
@@ -181,7 +181,9 @@ def refuse_without_gpu(plan: Plan) -> None:
     advice, estimate = f"Set {settings_words(change)}", work.estimate
     if estimate is not None:
         # The plain run, judged like any other, with what to change in it where it won't fit.
-        plain = replace(work, estimate=lambda more, on: estimate({**change, **more}, on))
+        plain = replace(
+            work, needs_gpu="", estimate=lambda more, on: estimate({**change, **more}, on)
+        )
         found = [Suggestion({}, estimate(change, device).total)]
         if judge(plain, estimate(change, device), device) == "too_large":
             found = suggest(plain, device)
@@ -204,6 +206,8 @@ def _may_be_short(work: Workload, device: Device) -> bool:
 
 def judge(work: Workload, estimate: Estimate | None, device: Device) -> Verdict:
     """Whether a run fits, with the margin that an estimate deserves."""
+    if work.needs_gpu and not device.is_gpu and not work.ignore_memory:
+        return "no_gpu"
     if estimate is None:
         return "unknown"
     if estimate.total > device.memory * (1 + MARGIN):

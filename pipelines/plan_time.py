@@ -11,6 +11,9 @@ from pipelines.machine import Device
 from pipelines.model_sizes import ModelSize
 
 Kind = Literal["training", "generation"]
+ALIKE = 20
+"""By how much a token's arithmetic may differ for one run to tell of another. Beyond it what a
+step costs besides arithmetic counts: a tiny model's speed says nothing of a large one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,14 @@ def how_long(
     `cost`: arithmetic a token. The tokens of `answers` are known from that job alone.
     """
     likely = [
-        one for one in measured if (one.kind, one.device_kind) == (kind, device.kind) and one.cost
+        one
+        for one in measured
+        if (one.kind, one.device_kind) == (kind, device.kind) and is_alike(one.cost, cost)
     ]
-    if not likely or not cost:
+    if not likely:
         how = "max_steps=2" if kind == "training" else "max_rows=8"
         on = "a GPU" if device.is_gpu else "this processor"
-        return None, tokens, f"not measured on {on} yet: a run with {how} would tell"
+        return None, tokens, f"nothing like it was measured on {on}: a run with {how} would tell"
     best = min(likely, key=lambda one: (one.base != base, abs(math.log(one.cost / cost))))
     if kind == "generation":
         tokens = round(answers * best.tokens_an_answer)
@@ -67,3 +72,8 @@ def training_cost(
     """Arithmetic a token of training: 2 a weight forward, 2 back to the inputs, 2 a trained weight
     for its gradient; checkpointing and a reference each go forward once more."""
     return size.parameters * (4 + 2 * checkpointing + 2 * reference) + 2 * trained
+
+
+def is_alike(known: float, cost: float) -> bool:
+    """Whether a run of this arithmetic a token tells how fast the other will be."""
+    return known > 0 and cost > 0 and max(known / cost, cost / known) <= ALIKE

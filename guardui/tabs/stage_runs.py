@@ -45,7 +45,7 @@ def looked_at(database: Database, stage: Stage, preset: str, filled: Sequence[An
         if planned is not None:
             seen.append(plan_block(planned, about(stage.name, preset)))
         seen.append(data_shown(database, config))
-        remarks = stage.check(ready_config(database, config))
+        remarks = queue.check(database, stage, config)
         known = planned.remarks if planned else ()
         fine = note("ok", "Ready to launch", [one for one in remarks if one not in known])
         return [gr.HTML(visible=False), fine + "".join(seen)]

@@ -200,7 +200,7 @@ def _processor_remarks(config: TrainingConfig) -> list[str]:
     if find_device(config.device).is_gpu:
         return []
     found = []
-    if config.quantization != "none":
+    if config.quantization != "none" and config.ignore_memory:
         found.append(f"quantization={config.quantization} is made for a GPU and slow without one")
     if config.optimizer == "paged_adamw_32bit":
         found.append("optimizer=paged_adamw_32bit pages on a GPU alone; here nothing is moved")

@@ -123,6 +123,7 @@ def test_a_missing_gpu_is_named_and_not_a_lack_of_memory():
 def test_what_needs_a_gpu_is_refused_without_one_by_name():
     work = replace(WORK, needs_gpu="quantization=nf4", without_gpu={"quantization": "none"})
     refuse(make_plan(work, device=GPU))
+    assert make_plan(work, device=device(40)).verdict == "no_gpu"
     with pytest.raises(
         InputError, match=r"^quantization=nf4: needs a GPU, and there is none"
     ) as it:
@@ -133,7 +134,9 @@ def test_what_needs_a_gpu_is_refused_without_one_by_name():
     assert it.value.advice.startswith(
         "quantization=none gradient_checkpointing=true would need about 10.0 GiB."
     )
-    refuse(make_plan(replace(work, ignore_memory=True), device=device(40)))
+    willing = make_plan(replace(work, ignore_memory=True), device=device(40))
+    assert willing.verdict == "fits"
+    refuse(willing)
 
 
 def test_batches_that_are_halved_as_it_runs_are_not_refused_on_a_gpu():
@@ -175,7 +178,10 @@ def job(number, *, base="some/base", speed=1000.0, cost=1e9, kind="training", on
 def test_no_time_is_invented():
     plan = make_plan(WORK, device=CPU, measured=[job(1, on="cuda"), job(2, kind="generation")])
     assert plan.seconds is None
-    assert plan.time_note == "not measured on this processor yet: a run with max_steps=2 would tell"
+    said = "nothing like it was measured on this processor: a run with max_steps=2 would tell"
+    assert plan.time_note == said
+    tiny = [job(3, base="tiny", cost=1e9 / 30), job(4, base="huge", cost=30e9)]
+    assert make_plan(WORK, device=CPU, measured=tiny).seconds is None
 
 
 def test_the_time_is_that_of_the_likest_job():
