@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 
 from db.session import Database, open_database
 from guardui import cli_output as show
+from guardui.assignments import read_assignments
 from pipelines.jobs.supervisor import reconcile
 from pipelines.schema import GuardUIError, InputError
 from pipelines.settings import get_settings
@@ -77,12 +77,4 @@ def read_values(config: Path | None, assignments: list[str] | None) -> dict[str,
         if not isinstance(loaded, dict):
             raise InputError(f"config={config}: must hold fields and values")
         values.update(loaded)
-    for assignment in assignments or []:
-        key, sign, value = assignment.partition("=")
-        if not sign or not key:
-            raise InputError(f"--set {assignment}: must be KEY=VALUE")
-        try:
-            values[key] = json.loads(value) if value[:1] in "[{" and value else value
-        except ValueError as error:
-            raise InputError(f"{key}={value}: not JSON ({error})") from None
-    return values
+    return values | read_assignments(assignments or (), "--set ")

@@ -17,7 +17,7 @@ from guardui.access import Role, role_of
 from guardui.live import Live
 from guardui.render import header
 from guardui.render_jobs import running_line
-from guardui.tabs import classify, hard_samples, jobs, rate, train
+from guardui.tabs import ablations, classify, hard_samples, jobs, rate, train
 from guardui.tabs.wiring import QUIET, html
 from pipelines.jobs.queue import detect_device
 from pipelines.settings import Settings
@@ -51,11 +51,13 @@ def build_page(database: Database, settings: Settings) -> gr.Blocks:
 def _build_workshop(
     page: gr.Blocks, database: Database, settings: Settings, tabs: gr.Tabs, launched: gr.State
 ) -> None:
-    """Train, Jobs and Hard samples, and what goes between them."""
+    """Train, Jobs, Ablations and Hard samples, and what goes between them."""
     with gr.Tab("Train", id="train") as train_tab:
         forms = train.build(database, settings, launched)
     with gr.Tab("Jobs", id="jobs") as jobs_tab:
         board = jobs.build(database, settings, launched, forms, tabs)
+    with gr.Tab("Ablations", id="ablations") as ablations_tab:
+        compared = ablations.build(database, settings)
     with gr.Tab("Hard samples", id="samples"):
         hard_samples.build(database, forms, tabs)
 
@@ -68,15 +70,40 @@ def _build_workshop(
 
     train_tab.select(lambda: forms.offers(database), None, forms.reference_fields, **QUIET)
     jobs_tab.select(to_jobs, board.inputs, board.outputs, **QUIET)
-    # The board's timer runs only while somebody looks at it.
-    tabs.select(board_timer, None, board.timer, **QUIET)
+    ablations_tab.select(compared.refresh, compared.inputs, compared.outputs, **QUIET)
+    # The boards' timers run only while somebody looks at them.
+    tabs.select(board_timers, None, [board.timer, compared.timer], **QUIET)
     page.load(opened, board.inputs[1:], board.outputs, **QUIET)
+
+    def asked(request: gr.Request, *rest: Any) -> dict[Any, Any]:
+        return group_asked_for(compared, tabs, request.query_params.get("group", ""), *rest)
+
+    page.load(asked, compared.inputs[1:], [*compared.outputs, compared.timer, tabs], **QUIET)
+
+    def picked(event: gr.EventData, *rest: Any) -> dict[Any, Any]:
+        # A tab that is chosen from here, not by a click, tells nobody: the timers are set too.
+        shown = {tabs: gr.Tabs(selected="jobs"), board.timer: gr.Timer(active=True)}
+        return to_jobs(event.id, *rest) | shown | {compared.timer: gr.Timer(active=False)}
+
+    compared.table.click(
+        picked, board.inputs[1:], [*board.outputs, board.timer, compared.timer, tabs], **QUIET
+    )
     page.load(hard_samples.in_front, None, tabs, **QUIET)
 
 
-def board_timer(event: gr.SelectData) -> gr.Timer:
-    """The Jobs tab's timer, on while that tab is in front."""
-    return gr.Timer(active=event.value == "Jobs")
+def board_timers(event: gr.SelectData) -> list[gr.Timer]:
+    """The timers of Jobs and of Ablations, each on while its tab is in front."""
+    return [gr.Timer(active=event.value == name) for name in ("Jobs", "Ablations")]
+
+
+def group_asked_for(
+    compared: ablations.AblationsTab, tabs: gr.Tabs, wanted: str, *rest: Any
+) -> dict[Any, Any]:
+    """The Ablations tab in front with a group, where the address of the page names one."""
+    if not (wanted.isascii() and wanted.isdigit()) or len(wanted) > 9:
+        return {}
+    shown = {tabs: gr.Tabs(selected="ablations"), compared.timer: gr.Timer(active=True)}
+    return compared.refresh(int(wanted), *rest) | shown
 
 
 def header_html(database: Database, settings: Settings) -> str:

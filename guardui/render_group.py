@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode
 
-from guardui.render import DASH, day, duration, empty, esc, note, page
+from guardui.render import DASH, copy_block, day, duration, empty, esc, note, page
 from guardui.render_chart import number
 from guardui.render_curves import Line, Panel, curves, sample
 from guardui.render_jobs import STATE_LOOKS, stage_title
-from guardui.render_plan import plan_line
-from pipelines.comparison import AXES, Axis, Column, Comparison, Entry, columns_of
-from pipelines.comparison_png import panels_of
+from guardui.render_plan import LOOKS, WORDS
+from pipelines.comparison import AXES, Axis, Column, Comparison, Entry, columns_of, panels_of
 from pipelines.jobs.planning import Planned
+from pipelines.jobs.sweeps import SweepPlan, caveat_of
 from pipelines.plan import Plan, gib
 
 NO_GROUP = empty(
@@ -23,26 +24,86 @@ NO_GROUP = empty(
 # Before a launch
 
 
-def planned_chain(plans: Sequence[Planned], asked: Mapping[str, Plan | None] | None = None) -> str:
-    """The jobs that would be queued: what each does, on which rows, after which others, and what
-    it asks of this machine. `asked`: the plan of each by its key."""
-    items = "".join(_planned(plan, (asked or {}).get(plan.key)) for plan in plans)
-    return page(f'<ol class="gu-chain">{items}</ol>')
+def planned_jobs(
+    plans: Sequence[Planned],
+    asked: Mapping[str, Plan | None] | None = None,
+    *,
+    sources: bool = True,
+) -> str:
+    """The jobs that would be queued, a row each: what it does, on which rows, after which others,
+    what it asks of this machine, and why it is refused. `asked`: the plan of each by its key;
+    `sources`: whether rows are told by source."""
+    rows = "".join(
+        _planned(number, plan, (asked or {}).get(plan.key), sources)
+        for number, plan in enumerate(plans, 1)
+    )
+    return page(
+        '<div class="gu-scroll gu-stacks gu-tight"><table>'
+        '<caption class="vh">Jobs that would be queued</caption><thead><tr><th>Job</th>'
+        '<th>Rows</th><th class="num">Memory</th><th class="num">Steps</th>'
+        f'<th class="num">Time</th></tr></thead><tbody>{rows}</tbody></table></div>'
+    )
 
 
-def _planned(plan: Planned, asked: Plan | None) -> str:
+def _planned(number: int, plan: Planned, asked: Plan | None, sources: bool) -> str:
     title = (plan.title or plan.stage.title).partition(": ")[2] or plan.stage.title
-    said = [f"preset {plan.preset}"] if plan.preset else []
-    said += [rows_said(plan.rows)] if plan.rows is not None else []
+    said = [plan.key] if plan.key != title else []
+    said += [f"preset {plan.preset}"] if plan.preset else []
     said += [f"takes {', '.join(plan.before)}"] if plan.before else []
-    said += [line] if asked and (line := plan_line(asked)) else []
-    lines = "".join(f"<small>{esc(line)}</small>" for line in said)
     refused = (
-        f'<small class="gu-refused"><strong>refused:</strong> {esc(plan.refusal)}</small>'
+        f'<div class="gu-refused"><strong>✕ refused</strong> {esc(plan.refusal)}</div>'
         if plan.refusal
         else ""
     )
-    return f"<li><strong>{esc(title)}</strong><small>{esc(plan.key)}</small>{lines}{refused}</li>"
+    seconds = asked.seconds if asked else None
+    return (
+        f"<tr><td><strong>{number}. {esc(title)}</strong><br>"
+        f"<small>{esc(' · '.join(said))}</small>{refused}</td>"
+        f'<td data-label="rows">{_rows_cell(plan, asked, sources)}</td>'
+        f'<td class="num{_gone(asked and asked.needed)}" data-label="memory">{_memory(asked)}</td>'
+        f'<td class="num{_gone(asked and asked.steps)}" data-label="steps">{_steps(asked)}</td>'
+        f'<td class="num{_gone(seconds)}" data-label="time">{duration(seconds)}</td></tr>'
+    )
+
+
+def _gone(value: object) -> str:
+    return "" if value else " none"
+
+
+def _rows_cell(plan: Planned, asked: Plan | None, sources: bool) -> str:
+    if plan.rows is None:
+        rows = asked.work.rows if asked else 0
+        return f"{rows:,} {esc(asked.work.row_name)}" if asked and rows else DASH
+    by_source = {name: count for name, count in plan.rows.items() if name}
+    told = ", ".join(f"{esc(name)} {count:,}" for name, count in by_source.items())
+    more = f"<br><small>{told}</small>" if told and sources else ""
+    return f"{sum(plan.rows.values()):,}{more}"
+
+
+def _memory(asked: Plan | None) -> str:
+    if asked is None or not asked.needed:
+        return DASH
+    look = LOOKS.get(asked.verdict, "")
+    word = f'<br><small class="gu-state {look}">{esc(WORDS[asked.verdict])}</small>'
+    most = "up to " if asked.length_unknown else ""
+    return f"{most}{gib(asked.needed)}{word if asked.verdict != 'fits' else ''}"
+
+
+def _steps(asked: Plan | None) -> str:
+    return f"{asked.steps:,}" if asked and asked.steps else DASH
+
+
+def sweep_shown(plan: SweepPlan, asked: Mapping[str, Plan | None], command: str) -> str:
+    """The runs that a sweep would queue, what each asks of this machine, what is refused, and the
+    command that does the same."""
+    parts = [planned_jobs(plan.plans, asked, sources=False)]
+    if plan.refused:
+        said = [f"{plan.sweep.field} {value}: {why}" for value, why in plan.refused]
+        parts.append(note("warn", "Refused", said))
+    if caveat := caveat_of(plan.sweep.field):
+        parts.append(note("info", "Worth knowing", [caveat]))
+    parts.append(page(copy_block("Command line", command)))
+    return page(*parts, classes="gu-stack")
 
 
 def rows_said(rows: Mapping[str, int]) -> str:
@@ -60,8 +121,9 @@ def together(asked: Sequence[Plan | None]) -> str:
     if not told:
         return "how long they take isn't known: nothing like them has run here"
     rest = len(asked) - len(told)
-    more = f", {rest} of them not counted" if rest else ""
-    return f"about {duration(sum(told))} in all{more}"
+    if rest:
+        return f"about {duration(sum(told))}, without {rest} whose time isn't known"
+    return f"about {duration(sum(told))} in all"
 
 
 # A group
@@ -84,6 +146,23 @@ def group_head(comparison: Comparison) -> str:
     said = " · ".join(word for word in (stages, what, count) if word)
     caveat = note("info", "Worth knowing", [comparison.caveat]) if comparison.caveat else ""
     return page(f'<h2>{esc(comparison.title)}</h2><p class="soft">{esc(said)}</p>', caveat)
+
+
+def group_files(comparison: Comparison, metric: str, axis: Axis) -> str:
+    """Links to the picture and the numbers as files, and the command that shows the same."""
+    if not comparison.metrics:
+        return ""
+    place, whose = f"groups/{comparison.id}/curves", f"of group {comparison.id}"
+    links = "".join(
+        f'<a class="gu-copy" href="{esc(target)}" download '
+        f'aria-label="Download {words} {whose}">Download {words}</a>'
+        for target, words in (
+            (f"{place}.png?{urlencode({'metric': metric, 'by': axis})}", "PNG"),
+            (f"{place}.csv", "CSV"),
+        )
+    )
+    command = f"<code>guardui group {comparison.id}</code>"
+    return page(f'<div class="gu-links">{links}<small>or {command}</small></div>')
 
 
 def group_picture(comparison: Comparison, metric: str, axis: Axis) -> str:
@@ -166,4 +245,5 @@ def shown(column: Column, value: float | None) -> str:
             return gib(int(value))
         case "count":
             return f"{value:,.0f}"
-    return number(value)
+    # All of a column alike, so that they can be read down.
+    return f"{value:.3f}" if 0.001 <= abs(value) < 1000 else number(value)

@@ -13,7 +13,7 @@ import yaml
 from db.models import ACTIVE, Artifact, Event, Job
 from guardui.render import DASH, copy_block, day, duration, empty, esc, facts, note, page, size
 from guardui.render_chart import Series, number
-from guardui.render_jobs import FAILURE_WORDS, job_name, state_word, timing
+from guardui.render_jobs import FAILURE_WORDS, group_link, job_name, state_word, timing
 
 # What people look at first, when a job has it.
 FIRST_METRICS = ("loss", "hard_samples", "tokens_per_second")
@@ -32,9 +32,11 @@ def headline(
     if time.left is not None:
         words.append(f"{duration(time.left)} left")
     preset = f" <small>{esc(job.preset)}</small>" if job.preset else ""
+    group = f'<p class="soft">Compare: {link}</p>' if (link := group_link(job)) else ""
     return page(
         f"<h2>{esc(job_name(job))}{preset} {state_word(job)}</h2>"
         f'<p class="soft num">{esc(" · ".join(words)) or "not started yet"}</p>',
+        group,
         failure_card(job),
         remarks_note(remarks),
     )

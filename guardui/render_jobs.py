@@ -84,6 +84,13 @@ def job_name(job: Job) -> str:
     return f"#{job.id} {stage_title(job.stage)}"
 
 
+def group_link(job: Job) -> str:
+    """A link to the jobs that were launched together with this one; empty where there are none."""
+    if job.group_id is None:
+        return ""
+    return f'<a href="?group={job.group_id}">{esc(job.title or f"group {job.group_id}")}</a>'
+
+
 def running_line(job: Job | None, now: datetime) -> str | None:
     """What the header says of the job that runs: `R-SFT 61% · 4 min left`."""
     if job is None:
@@ -126,7 +133,7 @@ def jobs_table(jobs: Sequence[Job], selected: int | None, now: datetime) -> str:
 def _row(job: Job, selected: bool, now: datetime) -> str:
     time = timing(job, now)
     look = STATE_LOOKS.get(job.state, ("na", ""))[0]
-    under = [esc(job.preset)] if job.preset else []
+    under = [link] if (link := group_link(job)) else [esc(job.preset)] if job.preset else []
     if job.parents:
         under.append("after " + ", ".join(f"#{parent.id}" for parent in job.parents))
     why = job.activity if job.state in ACTIVE else job.reason

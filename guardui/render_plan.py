@@ -92,7 +92,8 @@ def count(number: int | None) -> str:
 
 def plan_line(plan: Plan) -> str:
     """A plan in a line of text, for a list of steps."""
-    words = [f"about {gib(plan.needed)} ({WORDS[plan.verdict]})"] if plan.needed else []
+    most = "up to" if plan.length_unknown else "about"
+    words = [f"{most} {gib(plan.needed)} ({WORDS[plan.verdict]})"] if plan.needed else []
     one, many = ("step", "steps") if plan.work.kind == "training" else ("batch", "batches")
     words += [f"{plan.steps:,} {one if plan.steps == 1 else many}"] if plan.steps else []
     words += [time_words(plan)] if plan.seconds else []

@@ -33,6 +33,8 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
 
     from db.session import open_database
     from guardui.api import health_route
+    from guardui.group_downloads import group_routes
+    from guardui.job_downloads import curve_routes
     from guardui.layout import build_page
     from guardui.tabs.sample_versions import download_routes
     from guardui.theme import GuardTheme, head
@@ -58,7 +60,14 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
             show_error=True,
             share=False,
             max_file_size="2gb",
-            app_kwargs={"routes": [health_route(database), *download_routes(database, settings)]},
+            app_kwargs={
+                "routes": [
+                    health_route(database),
+                    *download_routes(database, settings),
+                    *curve_routes(database, settings),
+                    *group_routes(database, settings),
+                ]
+            },
         )
     finally:
         supervisor.stop()

@@ -173,6 +173,24 @@ def smoothed(points: Sequence[Point]) -> list[Point]:
     return found
 
 
+def panels_of(
+    comparison: Comparison, metric: str, axis: Axis
+) -> list[tuple[str, list[tuple[int, str, list[Point]]]]]:
+    """(title, lines) of the panels that have any; a line is (number of its job, name, points)."""
+    word = metric.replace("_", " ")
+    own = "training loss" if metric == "loss" else word
+    panels = []
+    for title, name in ((own, metric), (f"held-out {word}", f"{HELD_OUT}{metric}")):
+        lines = [
+            (number, entry.label, smoothed(points))
+            for number, entry in enumerate(comparison.entries)
+            if (points := entry.points(name, axis))
+        ]
+        if lines:
+            panels.append((title[0].upper() + title[1:], lines))
+    return panels
+
+
 def to_csv(comparison: Comparison) -> str:
     """A row for each record of each job: which job and value, how far it was, and every number."""
     records = [(entry, record) for entry in comparison.entries for record in entry.records]

@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.comparison import AXES, HELD_OUT, Axis, Comparison, Point, smoothed
+from pipelines.comparison import AXES, Axis, Comparison, Point, panels_of
 from pipelines.schema import InputError
 
 # Told apart by colour, dash and marker; after six the colours come again with other dashes.
@@ -44,23 +44,6 @@ def to_png(comparison: Comparison, metric: str = "loss", axis: Axis = "rows") ->
     written = io.BytesIO()
     figure.savefig(written, format="png", dpi=150)
     return written.getvalue()
-
-
-def panels_of(
-    comparison: Comparison, metric: str, axis: Axis
-) -> list[tuple[str, list[tuple[int, str, list[Point]]]]]:
-    """(title, lines) of the panels that have any; a line is (number of its job, name, points)."""
-    word = metric.replace("_", " ")
-    panels = []
-    for title, name in ((word, metric), (f"held-out {word}", f"{HELD_OUT}{metric}")):
-        lines = [
-            (number, entry.label, smoothed(points))
-            for number, entry in enumerate(comparison.entries)
-            if (points := entry.points(name, axis))
-        ]
-        if lines:
-            panels.append((title[0].upper() + title[1:], lines))
-    return panels
 
 
 def _panel(

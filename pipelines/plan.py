@@ -101,6 +101,11 @@ class Plan:
     def needed(self) -> int | None:
         return self.estimate.total if self.estimate else None
 
+    @property
+    def length_unknown(self) -> bool:
+        """Whether the rows have yet to be made, so that the estimate is for the longest allowed."""
+        return self.work.kind == "training" and not self.work.rows
+
 
 def make_plan(
     work: Workload,

@@ -7,8 +7,9 @@ from typing import Any
 import gradio as gr
 
 from db.session import Database
+from guardui.planning import plans_of
 from guardui.render import esc, note, page
-from guardui.render_group import planned_chain
+from guardui.render_group import planned_jobs, together
 from guardui.render_train import chain
 from guardui.tabs.uploads import upload_button
 from guardui.tabs.wiring import PRIVATE, QUIET, html, told
@@ -139,12 +140,24 @@ def given_values(
 
 
 def check_recipe(database: Database, name: str, *filled: Any) -> list[Any]:
-    """[note, the jobs that would run]; nothing is queued."""
+    """[note, the jobs that would run and what each asks of this machine]; nothing is queued.
+
+    A job that is refused is shown with the reason, and so are those after it.
+    """
     recipe = get_recipe(name)
     with told("Not checked") as outcome:
-        plans = plan_recipe(database, recipe, given_values(recipe, *filled))
-        fine = note("ok", "Ready to launch", [f"{len(plans)} jobs, in this order"])
-        return [gr.HTML(fine, visible=True), planned_chain(plans)]
+        values = given_values(recipe, *filled)
+        plans = plan_recipe(database, recipe, values, strict=False)
+        asked = plans_of(database, plans)
+        shown = planned_jobs(plans, asked)
+        refusals = [plan.refusal for plan in plans if plan.refusal]
+        said = f"{len(plans)} jobs in this order, {together(list(asked.values()))}"
+        if refusals:
+            count = f"{len(refusals)} of {len(plans)} jobs can't run here"
+            seen = note("bad", count, [str(refusals[0])], refusals[0].advice)
+        else:
+            seen = note("ok", "Ready to launch", [said])
+        return [gr.HTML(seen, visible=True), shown]
     return [gr.HTML(outcome.note, visible=True), shown_chain(recipe)]
 
 

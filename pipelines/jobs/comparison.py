@@ -51,8 +51,16 @@ def _comparison(group: JobGroup, entries: Sequence[Entry]) -> Comparison:
         field=group.field,
         created_at=group.created_at,
         entries=entries,
-        caveat=caveat_of(group.field) if group.kind == "sweep" else "",
+        caveat=_caveat(group),
     )
+
+
+def _caveat(group: JobGroup) -> str:
+    if group.kind == "sweep":
+        return caveat_of(group.field)
+    if len({job.stage for job in group.jobs}) > 1:
+        return "Losses of different stages are not on one scale."
+    return ""
 
 
 def _bare(job: Job) -> Entry:

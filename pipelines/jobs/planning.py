@@ -190,11 +190,11 @@ def plan_step(
     title = f"{recipe.title}: {step.title or stage.title}"
     plan = Planned(stage, preset, config, title, "local", step.key, step.links)
     try:
+        plan = replace(plan, rows=rows_by_source(database, _emptied(config, links)))
         remarks = check(database, stage, config, links, made_by(before))
-        rows = rows_by_source(database, _emptied(config, links))
     except GuardUIError as error:
         return replace(plan, refusal=error)
-    return replace(plan, remarks=remarks, rows=rows)
+    return replace(plan, remarks=remarks)
 
 
 def stand_ins(links: Links) -> dict[str, str | Sequence[str]]:
