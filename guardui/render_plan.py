@@ -72,13 +72,17 @@ def plan_facts(plan: Plan) -> dict[str, str]:
     else:
         rows = {
             work.row_name: count(work.rows),
-            "longest": f"{count(work.longest)} tokens",
+            "longest": f"{'at most ' if not work.rows else ''}{count(work.longest)} tokens",
             f"{work.row_name} a step": plan.global_batch,
             "steps": count(plan.steps),
             "tokens an epoch": count(plan.epoch_tokens),
             "tokens in all": count(plan.total_tokens),
         }
-    return rows | {"time": f"{time_words(plan)}, {plan.time_note}"}
+    if not work.rows:  # nothing else is known of what isn't there
+        rows = {name: value for name, value in rows.items() if not value.startswith(DASH)}
+        rows = {work.row_name: "yet to be made"} | rows
+    time = f"{time_words(plan)}, {plan.time_note}" if plan.seconds else plan.time_note
+    return rows | {"time": time}
 
 
 def time_words(plan: Plan) -> str:
