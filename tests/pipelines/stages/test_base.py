@@ -191,7 +191,7 @@ def test_every_reference_can_be_changed_in_its_place():
 @pytest.mark.parametrize(
     ("stage", "fields"),
     [
-        ("rsft", {"adapter": "adapter", "dataset": "dataset"}),
+        ("rsft", {"adapter": "adapter", "base_model": "model", "dataset": "dataset"}),
         ("mine", {"adapter": "adapter", "dataset": "dataset"}),
         ("hsdpo", {"adapter": "adapter", "pairs": "pair_set"}),
     ],
