@@ -6,7 +6,11 @@ from __future__ import annotations
 import gc
 import json
 import re
+import sqlite3
+import subprocess
+import sys
 import weakref
+from contextlib import closing
 
 import pytest
 
@@ -385,6 +389,28 @@ def test_tensorboard_files_hold_the_curve(values, tmp_path):
     written = {scalar.step: scalar.value for scalar in read.Scalars("train/loss")}
     assert written == pytest.approx(losses(context)[0], abs=1e-6)
     assert len(read.Scalars("eval/loss")) == 2
+
+
+def test_trackio_holds_the_curve(values, tmp_path):
+    """In a process of its own: Trackio reads its folder once, when it is imported."""
+    pytest.importorskip("trackio")
+    config = json.dumps(values | {"log_to": ["trackio"], "holdout": 0.25})
+    code = (
+        "import json, sys; from pathlib import Path; from tests.tiny_runs import Recorder\n"
+        "from pipelines.stages import rsft; from pipelines.stages.base import build_config\n"
+        "context = Recorder(Path(sys.argv[2]))\n"
+        "rsft.run(build_config(rsft.STAGE, None, json.loads(sys.argv[1])), context)\n"
+        "print(json.dumps([[s, v['loss']] for s, v in context.rows if 'loss' in v]))"
+    )
+    words = [sys.executable, "-c", code, config, str(tmp_path / "job")]
+    ran = subprocess.run(words, capture_output=True, text=True, check=True)
+    # What it prints goes to the log: the only thing on standard output is ours.
+    expected = dict(json.loads(ran.stdout))
+    with closing(sqlite3.connect(tmp_path / "job" / "trackio" / "guardui.db")) as read:
+        rows = [json.loads(row) for (row,) in read.execute("SELECT metrics FROM metrics")]
+    written = {row["train/global_step"]: row["train/loss"] for row in rows if "train/loss" in row}
+    assert written == pytest.approx(expected, abs=1e-6)
+    assert sum("eval/loss" in row for row in rows) == 2
 
 
 def test_a_tracker_that_is_not_installed_is_named(monkeypatch):
