@@ -101,7 +101,7 @@ def group_asked_for(
 ) -> dict[Any, Any]:
     """The Ablations tab in front with a group, where the address of the page names one."""
     if not (wanted.isascii() and wanted.isdigit()) or len(wanted) > 9:
-        return {}
+        return {tabs: gr.skip()}  # an empty dictionary would count as one value
     shown = {tabs: gr.Tabs(selected="ablations"), compared.timer: gr.Timer(active=True)}
     return compared.refresh(int(wanted), *rest) | shown
 
