@@ -113,8 +113,8 @@ def _matching(session: Session, words: Sequence[str], job_id: int | None) -> Tex
 
 
 def _job_word(job_id: int) -> str:
-    """Stands among a sample's words in PostgreSQL; no text has such a word."""
-    return f"job:{job_id}"
+    """Stands among a sample's words in PostgreSQL; no word of a text begins so."""
+    return f":{job_id}"
 
 
 def index_words(session: Session, job_id: int, texts: list[tuple[int, str]]) -> None:

@@ -1,184 +1,127 @@
-"""How fast the inspector's lists are refreshed, beside the plain queries that they replace.
+"""What a click in the inspector costs on the server: filters, search, orders and pages.
 
-    PYTHONPATH=. python tests/bench/inspector.py [--samples N] [--postgres] [--times N]
+    PYTHONPATH=. python tests/bench/inspector.py [--samples N] [--alone] [--postgres] [--keep DIR]
 
-Makes a database of samples from a seed (1,000 characters of conversation, four answers of 1,500)
-in a temporary folder, or in a schema of its own at 127.0.0.1:5432. A refresh is what the page asks
-for after a click, in one transaction: count, one page of 25, histogram and facets. The plain
-queries ask for the same, a statement each, of the tables without the inspector's index and words.
+Makes a job of N samples from a seed (1,000 characters of conversation, four answers of 1,500), and
+beside it a second one of as many, in a temporary folder or in databases of its own at
+127.0.0.1:5432; then the same with a tenth of N, for the ratio. Each click is `draw` of
+`guardui/tabs/sample_parts.py` with the parts that the page asks for, from the address to HTML, in
+one reading transaction. Clicks are made in rounds, so that a busy moment falls on all of them.
+`cpu` is the time of this process, which other work on the machine hardly changes; on PostgreSQL it
+lacks the server's.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
+import gc
+import os
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg
-from sqlalchemy import func, or_, select, text
-from sqlalchemy.orm import Session
+from db.samples import ORDERS, count_samples
+from db.session import Database
+from guardui.sample_address import PAGE_ROWS, read_place
+from guardui.tabs.sample_parts import draw
+from tests.bench.inspector_data import MODELS, SOURCES, Writer, a_database
 
-from db import jobs, samples
-from db.models import HardSampleRow
-from db.sample_filters import conditions
-from db.samples import SampleFilter
-from db.session import Database, open_database
-from pipelines.hard_samples import find_all_wrong, find_hard_sample, weigh
-from pipelines.jobs import curation
-from pipelines.jobs.sample_rows import store_samples
-from pipelines.schema import GuardExample, GuardTask, HardSample, Verdict
-
-POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"
-SOURCES = ("WildGuardTrainR", "AegisTrainR", "BeaverTailsTrainR", "ToxicChatTrainR")
-MODELS = tuple(f"jobs/{number}/adapter" for number in (3, 5, 7, 9))
-PAGE = 25
-K = 4
+AIM = 200  # milliseconds, p95 of any filter
+CLICK, TURN = ("filters", "list", "balance"), ("list",)
 
 
-class Writer:
-    """Texts of made-up words, some of which are far more common than others."""
+@dataclass
+class Click:
+    """An address and the parts asked for; what it found and took, in milliseconds."""
 
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-        syllables = [a + b for a in "bdfgklmnprstv" for b in ("a", "e", "i", "o", "u", "ar", "en")]
-        pick = self.random.choices
-        self.words = list(dict.fromkeys("".join(pick(syllables, k=3)) for _ in range(30_000)))
-        self.shares = [1 / (rank + 3) for rank in range(len(self.words))]
-        total = 0.0
-        for rank, share in enumerate(self.shares):
-            total += share
-            self.shares[rank] = total
-        self.sentences = [self.prose(90) for _ in range(5000)]
-
-    def prose(self, characters: int) -> str:
-        words = self.random.choices(self.words, cum_weights=self.shares, k=characters // 7 + 1)
-        return " ".join(words).capitalize() + "."
-
-    def trace(self, characters: int) -> str:
-        return "\n".join(self.random.choices(self.sentences, k=max(1, characters // 90)))
+    query: str
+    parts: tuple[str, ...] = CLICK
+    balance: bool = False
+    rows: int = 0
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
 
 
-def make_samples(count: int, seed: int = 0) -> list[HardSample]:
-    writer, found = Writer(seed), list[HardSample]()
-    chance = writer.random
-    while len(found) < count:
-        number = len(found)
-        length = int(chance.lognormvariate(6.5, 0.6)) + 40
-        if number % 20 == 7:  # some conversations come twice
-            old = found[chance.randrange(number)].example
-            prompt, response = old.prompt + " Please.", old.response
-        else:
-            prompt = writer.prose(length // 3)
-            response = writer.prose(length - length // 3) if number % 4 else None
-        gold = {task: chance.choice(task.labels) for task in GuardTask}
-        if response is None:
-            gold = {GuardTask.PROMPT_HARMFULNESS: gold[GuardTask.PROMPT_HARMFULNESS]}
-        source = chance.randrange(len(SOURCES))
-        example = GuardExample(prompt, response, gold, None, SOURCES[source], f"row-{number}")
-        hard = chance.choice(list(gold))
-        verdicts = [answer(writer, gold, hard) for _ in range(K)]
-        model = MODELS[(source + chance.randrange(2)) % len(MODELS)]
-        sample = find_hard_sample(example, verdicts, model=model)
-        sample = sample or find_all_wrong(example, verdicts, model=model)
-        if sample:
-            found.append(sample)
-    return weigh(found, 0.2)
-
-
-def answer(writer: Writer, gold: dict[GuardTask, str], hard: GuardTask) -> Verdict:
-    chance = writer.random
-    raw = writer.trace(int(chance.lognormvariate(7.25, 0.35)))
-    if chance.random() < 0.03:
-        return Verdict({}, raw, raw, "answers: there is no `Answers:` block")
-    labels = dict(gold)
-    if chance.random() < 0.4:
-        labels[hard] = next(one for one in hard.labels if one != gold[hard])
-    return Verdict(labels, raw, raw, tokens=len(raw) // 4)
-
-
-def cases(job_id: int, common: str, rare: str) -> dict[str, tuple[SampleFilter, str]]:
-    """Name -> (filter, order)."""
-    f = SampleFilter(job_id=job_id)
-    single = {
-        "no filter": f,
-        "all jobs": replace(f, job_id=None),
-        "task": replace(f, task="refusal"),
-        "source": replace(f, source=SOURCES[1]),
-        "model": replace(f, model=MODELS[2]),
-        "false alarms": replace(f, direction="false_alarm"),
-        "parse failures": replace(f, parse="failures"),
-        "3 of 4 wrong": replace(f, wrong=3),
-        "length": replace(f, min_length=500, max_length=1500),
-        "weight": replace(f, min_weight=0.9, max_weight=1.1),
-        "accepted": replace(f, review="accepted"),
-        "label suspects": replace(f, flag="label_suspect"),
-        "duplicates": replace(f, flag="duplicate"),
-        "length gap": replace(f, flag="length_gap"),
-        "every hardness": replace(f, hardness=""),
-        "most of it": replace(f, task="refusal", direction="miss", wrong=2, min_length=300),
+def clicks(words: Mapping[str, str]) -> dict[str, Click]:
+    """Name -> click; those on pages further on are told where the middle is by `aim_at`."""
+    filters = {
+        "no filter": "",
+        "task": "task=refusal",
+        "source": f"source={SOURCES[1]}",
+        "model": f"model={MODELS[2]}",
+        "false alarms": "error=false_alarm",
+        "misses": "error=miss",
+        "all answers parsed": "parse=clean",
+        "parse failures": "parse=failures",
+        "3 of 4 wrong": "wrong=3",
+        "length": "longer=500&shorter=1500",
+        "weight": "heavier=0.9&lighter=1.1",
+        "new": "review=new",
+        "accepted": "review=accepted",
+        "edited": "review=edited",
+        "label suspects": "flag=label_suspect",
+        "near-duplicates": "flag=duplicate",
+        "nearly equal": "flag=near_equal",
+        "length gap": "flag=length_gap",
+        "every kind of answers": "kind=all",
+        "six filters": "task=refusal&error=miss&wrong=2&longer=300&parse=clean&review=accepted",
     }
-    named = {name: (found, "mined") for name, found in single.items()}
-    orders = ("newest", "weight", "wrong", "length")
-    named |= {f"no filter, by {order}": (f, order) for order in orders}
-    named |= {
-        f"{name} + a {kind} word": (replace(found, text=word), order)
-        for name, (found, order) in tuple(named.items())
-        for kind, word in (("common", common), ("rare", rare))
-    }
+    named = {name: Click(query) for name, query in filters.items()}
+    named["no filter, balance open"] = Click("", balance=True)
+    named["task, balance open"] = Click(filters["task"], balance=True)
+    for kind, word in words.items():
+        named[f"search: {kind}"] = Click(f"text={word}")
+    common = f"text={words['a common word']}"
+    named["search: a common word, task"] = Click(f"{common}&task=refusal")
+    named["search: a common word, length"] = Click(f"{common}&longer=500&shorter=1500")
+    named["search: a common word, balance open"] = Click(common, balance=True)
+    for order in ORDERS:
+        for page in ("first", "middle", "last"):
+            named[f"by {order}, {page} page"] = Click(f"order={order}&page={page}", TURN)
+    for name, query in (("task", "task=refusal"), ("new", "review=new"), ("common word", common)):
+        for order in ("mined", "weight", "length"):
+            query_ = f"{query}&order={order}&page=middle"
+            named[f"{name} by {order}, middle page"] = Click(query_, TURN)
     return named
 
 
-def refresh(database: Database, f: SampleFilter, order: str, offset: int) -> int:
+def aim_at(database: Database, click: Click, job_id: int) -> None:
+    """Fills in the job, how many match, and the page that is meant."""
+    query = f"set={job_id}&{click.query}"
     with database.read() as session:
-        total = samples.count_samples(session, f)
-        samples.sample_lines(session, f, order=order, limit=PAGE, offset=offset)
-        samples.wrong_histogram(session, f)
-        samples.facet_counts(session, f)
-    return total
+        click.rows = count_samples(session, read_place(query).filter)
+    last = max(1, -(-click.rows // PAGE_ROWS))
+    for name, page in (("first", 1), ("middle", last // 2 + 1), ("last", last)):
+        query = query.replace(f"page={name}", f"page={page}")
+    click.query = query
 
 
-def plain(database: Database, f: SampleFilter, order: str, offset: int) -> None:
-    with database.read() as session:
-        session.scalar(select(func.count()).select_from(HardSampleRow).where(*like(session, f)))
-        query = select(HardSampleRow).where(*like(session, f)).order_by(*samples.ORDERS[order])
-        session.scalars(query.limit(PAGE).offset(offset)).all()
-        for column, without in (
-            (HardSampleRow.k_incorrect, replace(f, wrong=None)),
-            (HardSampleRow.task, replace(f, task="")),
-            (HardSampleRow.source, replace(f, source="")),
-            (HardSampleRow.model, replace(f, model="")),
-            (HardSampleRow.direction, replace(f, direction="")),
-            (HardSampleRow.review, replace(f, review="")),
-        ):
-            where = like(session, without)
-            session.execute(select(column, func.count()).where(*where).group_by(column)).all()
-        for flag in samples.FLAGS:
-            where = like(session, replace(f, flag=flag))
-            session.scalar(select(func.count()).select_from(HardSampleRow).where(*where))
+def run(database: Database, click: Click) -> None:
+    cpu, wall = time.thread_time(), time.perf_counter()
+    draw(database, read_place(click.query), click.parts, {"balance": click.balance})
+    click.wall.append((time.perf_counter() - wall) * 1000)
+    click.cpu.append((time.thread_time() - cpu) * 1000)
 
 
-def like(session: Session, f: SampleFilter) -> list[object]:
-    wanted: list[object] = list(conditions(session, replace(f, text="")))
-    for word in f.text.split():
-        in_prompt = HardSampleRow.prompt.icontains(word)
-        wanted.append(or_(in_prompt, HardSampleRow.response.icontains(word)))
-    return wanted
-
-
-def timed(action: Callable[[], object], times: int) -> list[float]:
-    """Milliseconds of each of so many runs."""
-    found = []
+def measure(database: Database, times: int) -> dict[str, Click]:
+    words = Writer(0).words
+    chosen = {
+        "one letter": words[0][0],
+        "a common word": words[2],
+        "a rare word": words[20_000],
+        "two words": f"{words[2]}+{words[10]}",
+        "no match": "xyzzy",
+    }
+    found = clicks(chosen)
+    for click in found.values():
+        aim_at(database, click, 1)
+        run(database, replace(click, wall=[], cpu=[]))  # to warm up
+    gc.freeze()
     for _ in range(times):
-        begun = time.perf_counter()
-        action()
-        found.append((time.perf_counter() - begun) * 1000)
+        for click in found.values():
+            run(database, click)
     return found
 
 
@@ -186,79 +129,48 @@ def p95(found: list[float]) -> float:
     return sorted(found)[max(0, -(-len(found) * 95 // 100) - 1)]
 
 
-@contextmanager
-def a_database(postgres: bool) -> Iterator[Database]:
-    if not postgres:
-        with tempfile.TemporaryDirectory() as folder:
-            database = open_database(f"sqlite:///{Path(folder) / 'bench.db'}")
-            yield database
-            database.dispose()
-        return
-    schema = f"guardui_bench_{uuid4().hex[:8]}"
-    with psycopg.connect(POSTGRES, autocommit=True) as admin:
-        admin.execute(f'CREATE SCHEMA "{schema}"'.encode())
-        database = open_database(f"{POSTGRES}?options=-csearch_path%3D{schema}")
-        try:
-            yield database
-        finally:
-            database.dispose()
-            admin.execute(f'DROP SCHEMA "{schema}" CASCADE'.encode())
-
-
-def fill(database: Database, count: int) -> int:
-    with database.write() as session:
-        job_id = jobs.add_job(session, stage="mine", config={}).id
-    found = make_samples(count)
-    (spent,) = timed(lambda: store_samples(database, job_id, found), 1)
-    print(f"stored {count:,} samples with their near-duplicates in {spent / 1000:.1f} s")
-    matching = SampleFilter(job_id=job_id)
-    (spent,) = timed(lambda: curation.drop(database, matching, "bench"), 1)
-    print(f"dropped all that match in {spent / 1000:.1f} s", end=", ")
-    (spent,) = timed(lambda: curation.restore(database, matching), 1)
-    print(f"restored them in {spent / 1000:.1f} s")
-    curation.accept(database, replace(matching, wrong=2))
-    return job_id
-
-
-def measure(database: Database, job_id: int, times: int, plain_times: int) -> None:
-    words = Writer(0).words
-    table = cases(job_id, words[10], words[20_000])
-    fast, totals = {}, {}
-    for name, (f, order) in table.items():
-        totals[name] = refresh(database, f, order, 0)
-        for place, offset in (("", 0), (", last page", max(0, totals[name] - PAGE))):
-            run = lambda f=f, order=order, offset=offset: refresh(database, f, order, offset)  # noqa: E731
-            fast[name + place] = timed(run, times)
-    with database.write() as session:
-        session.execute(text("DROP INDEX ix_hard_samples_facets"))
-    print(f"{'refresh':58} {'rows':>8} {'median':>7} {'p95':>7} {'plain':>8} {'ratio':>6}   (ms)")
-    for name, found in fast.items():
-        key = name.removesuffix(", last page")
-        f, order = table[key]
-        offset = max(0, totals[key] - PAGE) if name != key else 0
-        run = lambda f=f, order=order, offset=offset: plain(database, f, order, offset)  # noqa: E731
-        slow = statistics.median(timed(run, plain_times)) if plain_times else float("nan")
-        middle = statistics.median(found)
+def report(large: Mapping[str, Click], small: Mapping[str, Click]) -> None:
+    title = f"{'click':36} {'rows':>7} {'p50':>6} {'p95':>6} {'aim':>5} {'cpu p50':>7} {'p95':>6}"
+    print(f"{title} {'ratio':>5}   (ms; aim: p95 / {AIM}; ratio: cpu p50 to a tenth of samples)")
+    for name, click in large.items():
+        middle, cpu = statistics.median(click.wall), statistics.median(click.cpu)
         print(
-            f"{name:58} {totals[key]:8,} {middle:7.1f} {p95(found):7.1f} {slow:8.0f} "
-            f"{slow / middle:6.1f}",
-            flush=True,
+            f"{name:36} {click.rows:7,} {middle:6.1f} {p95(click.wall):6.1f} "
+            f"{p95(click.wall) / AIM:5.2f} {cpu:7.1f} {p95(click.cpu):6.1f} "
+            f"{cpu / statistics.median(small[name].cpu):5.1f}"
         )
-    slowest = max(fast, key=lambda name: p95(fast[name]))
-    every = [one for found in fast.values() for one in found]
-    print(f"slowest p95: {p95(fast[slowest]):.0f} ms ({slowest}); of all: {p95(every):.0f} ms")
+    groups = {
+        "filters": [c for n, c in large.items() if c.parts == CLICK and "search" not in n],
+        "search": [c for n, c in large.items() if c.parts == CLICK and "search" in n],
+        "orders and pages": [c for c in large.values() if c.parts == TURN],
+    }
+    for name, group in groups.items():
+        wall = [one for click in group for one in click.wall]
+        cpu = [one for click in group for one in click.cpu]
+        worst = max(p95(click.wall) for click in group)
+        worst_cpu = max(p95(click.cpu) for click in group)
+        print(
+            f"{name}: {len(wall):,} clicks, p50 {statistics.median(wall):.0f}, "
+            f"p95 {p95(wall):.0f}, the worst one's p95 {worst:.0f}; "
+            f"cpu {statistics.median(cpu):.0f}, {p95(cpu):.0f}, {worst_cpu:.0f} ms"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=100_000)
-    parser.add_argument("--times", type=int, default=30, help="refreshes of each filter")
-    parser.add_argument("--plain-times", type=int, default=1, help="runs of the plain queries")
+    parser.add_argument("--times", type=int, default=30, help="of each click")
+    parser.add_argument("--alone", action="store_true", help="without the second job")
     parser.add_argument("--postgres", action="store_true")
+    parser.add_argument("--keep", type=Path, help="folder of databases for the next time")
     given = parser.parse_args()
-    with a_database(given.postgres) as database:
-        job_id = fill(database, given.samples)
-        measure(database, job_id, given.times, given.plain_times)
+    results = []
+    for count in (given.samples // 10, given.samples):
+        with a_database(count, given.postgres, given.keep, given.alone) as database:
+            before = os.getloadavg()[0]
+            results.append(measure(database, given.times))
+            print(f"{count:,} samples; load {before:.1f} before, {os.getloadavg()[0]:.1f} after")
+    report(results[1], results[0])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 
 With the folder of real data (predictions of published models and traces) the first samples have
 real texts: several models' answers to one conversation stand for the k answers of one. The rest
-is made of words that mean nothing, as in `tests/bench/inspector.py`.
+is made of words that mean nothing, as in `tests/bench/inspector_data.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pipelines.schema import GuardExample, GuardTask, HardSample, Label
 from pipelines.stages import get_stage
 from pipelines.stages.base import build_config
 from pipelines.template import GuardTemplate
-from tests.bench.inspector import make_samples
+from tests.bench.inspector_data import make_samples
 
 TASKS = {"Prompt": GuardTask.PROMPT_HARMFULNESS, "Refusal": GuardTask.REFUSAL}
 SAMPLING = {"k": 4, "temperature": 0.7, "top_p": 0.95, "seed": 42, "max_new_tokens": 2048}

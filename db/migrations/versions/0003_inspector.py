@@ -112,7 +112,7 @@ def fill(rows: Sequence[sa.Row]) -> None:
         bind.execute(sa.text(to), [{"id": i, "words": " ".join(words)} for i, words in searched])
     else:
         to = "INSERT INTO sample_search VALUES (:id, array_to_tsvector(CAST(:words AS text[])))"
-        jobs = (f"job:{row.job_id}" for row in rows)
+        jobs = (f":{row.job_id}" for row in rows)
         both = zip(searched, jobs, strict=True)
         bind.execute(sa.text(to), [{"id": i, "words": [*words, job]} for (i, words), job in both])
 
