@@ -13,7 +13,7 @@ from guardui import cli_output as show
 from guardui.cli_base import Json, command, open_home
 from guardui.render import day
 from guardui.render_group import shown
-from pipelines.comparison import AXES, Axis, Comparison, as_json, columns_of, to_csv
+from pipelines.comparison import AXES, Axis, Comparison, columns_of, comparison_json, to_csv
 from pipelines.comparison_png import to_png
 from pipelines.jobs.comparison import list_comparisons, read_comparison
 from pipelines.schema import InputError
@@ -31,14 +31,14 @@ def group(
     csv: Sheet = None,
     by: By = "rows",
     metric: Metric = "loss",
-    as_json_: Json = False,
+    as_json: Json = False,
 ) -> None:
     """List the groups of jobs, or compare the jobs of one: a table, a picture, a CSV file."""
     database = open_home()
     if group_id is None:
         if png or csv:
             raise InputError("group: name the group whose curves are to be written")
-        list_groups(list_comparisons(database), as_json_)
+        list_groups(list_comparisons(database), as_json)
         return
     found = read_comparison(database, group_id)
     written = []
@@ -46,8 +46,8 @@ def group(
         written.append(write(png, to_png(found, metric, axis_of(by))))
     if csv:
         written.append(write(csv, to_csv(found).encode("utf-8")))
-    if as_json_:
-        show.print_json(as_json(found) | {"files": [str(path) for path in written]})
+    if as_json:
+        show.print_json(comparison_json(found) | {"files": [str(path) for path in written]})
         return
     show.out.print(Text(f"{found.title}, group {found.id}", style="bold"))
     show.out.print(table(found))
@@ -74,9 +74,9 @@ def write(path: Path, content: bytes) -> Path:
     return path
 
 
-def list_groups(found: list[Comparison], as_json_: bool) -> None:
+def list_groups(found: list[Comparison], as_json: bool) -> None:
     """All groups, the newest first."""
-    if as_json_:
+    if as_json:
         show.print_json([brief(one) for one in found])
         return
     if not found:
@@ -94,7 +94,7 @@ def list_groups(found: list[Comparison], as_json_: bool) -> None:
 
 def brief(comparison: Comparison) -> dict[str, Any]:
     """A group in the list: what it is, and its jobs by id, value and state."""
-    whole = as_json(comparison)
+    whole = comparison_json(comparison)
     keys = ("id", "kind", "name", "title", "field", "created_at")
     jobs = [{key: job[key] for key in ("id", "value", "state")} for job in whole["jobs"]]
     return {key: whole[key] for key in keys} | {"jobs": jobs}

@@ -210,7 +210,7 @@ def to_csv(comparison: Comparison) -> str:
     return written.getvalue()
 
 
-def as_json(comparison: Comparison) -> dict[str, Any]:
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
     """The group and its table; seconds, bytes, and null for what isn't known."""
     return {
         "id": comparison.id,

@@ -80,7 +80,7 @@ def _entry(session: Session, job: Job) -> Entry:
         state=bare.state,
         reason=bare.reason,
         made=f"artifact:{made.id}" if made else "",
-        records=_records(events, _rows_a_step(job, record)),
+        records=_records(events, _rows_a_step(job, record), _rows_an_epoch(record)),
         facts=_facts(session, job, record, events),
     )
 
@@ -105,9 +105,20 @@ def _rows_a_step(job: Job, record: Mapping[str, Any]) -> float | None:
     return float(batch) * float(accumulation) if batch and accumulation else None
 
 
-def _records(events: Sequence[Event], rows_a_step: float | None) -> list[Record]:
+def _rows_an_epoch(record: Mapping[str, Any]) -> float | None:
+    """Rows that were trained on; None where that isn't written down, as of a job that runs."""
+    rows = (record.get("dataset") or {}).get("rows")
+    return float(rows) if rows else None
+
+
+def _records(
+    events: Sequence[Event], rows_a_step: float | None, rows_an_epoch: float | None
+) -> list[Record]:
     """The records in rising steps. A held-out loss comes without epoch and tokens: it has those of
-    the record before it."""
+    the record before it.
+
+    The last step of an epoch may be short: rows are counted by epochs where those of one are known.
+    """
     found, epochs, tokens = [], None, None
     for event in sorted(events, key=lambda one: (one.step or 0, one.id)):
         values = {
@@ -117,7 +128,10 @@ def _records(events: Sequence[Event], rows_a_step: float | None) -> list[Record]
         }
         epochs, tokens = values.get("epoch", epochs), values.get("tokens", tokens)
         step = event.step or 0
-        rows = step * rows_a_step if rows_a_step else None
+        if rows_an_epoch and epochs is not None:
+            rows: float | None = epochs * rows_an_epoch
+        else:
+            rows = step * rows_a_step if rows_a_step else None
         found.append(Record(step, values, rows, epochs, tokens))
     return found
 
