@@ -10,7 +10,6 @@ from db.session import Database
 from pipelines.jobs.measured import measured_speeds
 from pipelines.jobs.planning import Planned, made_by, ready, stand_ins
 from pipelines.jobs.references import (
-    configs_to_come,
     find_parents,
     resolved_so_far,
     with_absolute_paths,
@@ -19,7 +18,6 @@ from pipelines.plan import Plan, make_plan
 from pipelines.schema import GuardUIError
 from pipelines.stages.base import Stage, StageConfig
 from pipelines.stages.data import shared_reads
-from pipelines.stages.trained import expecting
 
 
 def ready_config(database: Database, config: StageConfig) -> StageConfig:
@@ -42,10 +40,8 @@ def plan_of(
     """
     if stage.workload is None:
         return None
-    with database.read() as session:
-        coming = configs_to_come(session, config)
-    with expecting(coming):
-        work = stage.workload(ready_config(database, config))
+    with ready(database, config) as prepared:
+        work = stage.workload(prepared)
     return make_plan(work, measured=measured_speeds(database), ranks=ranks)
 
 
