@@ -135,7 +135,8 @@ class Visitor:
         self.page.on("request", self._note_request)
         self.page.goto(f"{self.url}/{query}")
         self.page.wait_for_selector("#tabs [role=tab][data-tab-id=classify]", timeout=30_000)
-        self.page.wait_for_selector("#classify-prompt textarea", timeout=30_000)
+        # Attached, for an address may put another tab in front.
+        self.page.wait_for_selector("#classify-prompt textarea", state="attached", timeout=30_000)
         return self
 
     def _note_request(self, request: object) -> None:
