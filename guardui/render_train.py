@@ -44,20 +44,20 @@ def dataset_preview(dataset: Dataset) -> str:
 
 
 def counts_table(counts: Counts, by_source: dict[str, Counts]) -> str:
-    """Rows a label, for all sources together and then for each."""
+    """Rows a label, for all sources together and then for each; a task's two side by side."""
+    names = {task: " / ".join(task.labels) for task in GuardTask}
     head = "".join(
-        f'<th class="num">{esc(label)}<br><small>{esc(task.heading)}</small></th>'
+        f'<th class="num">{esc(task.heading)}<br><small>{esc(names[task])}</small></th>'
         for task in GuardTask
-        for label in task.labels
     )
     all_of_them = [("all", counts)] if len(by_source) != 1 else []
     lines = [*all_of_them, *by_source.items()]
     body = "".join(
         f"<tr><td>{esc(source or 'no source')}</td>"
         + "".join(
-            f'<td class="num" data-label="{task.heading} {label}">{found[task][label]:,}</td>'
+            f'<td class="num" data-label="{task.heading}, {names[task]}">'
+            f"{' / '.join(f'{found[task][label]:,}' for label in task.labels)}</td>"
             for task in GuardTask
-            for label in task.labels
         )
         + "</tr>"
         for source, found in lines
