@@ -72,7 +72,7 @@ def test_a_check_tells_memory_steps_and_time(visitor: Visitor) -> None:
     facts = panel.locator(".gu-facts").first
     expect(facts).to_contain_text("4 = 2 rows x 2 accumulated")
     expect(facts).to_contain_text("48")  # 96 rows by 4, twice
-    expect(facts).to_contain_text("time")
+    expect(facts).to_contain_text("by job 1 (rsft of smollm2-135m-instruct, 1,240 tokens/s)")
 
 
 def test_what_needs_a_gpu_is_refused_with_what_to_change(visitor: Visitor, care: App) -> None:
