@@ -115,7 +115,7 @@ class Inspector {
     }
     if (answer.acted) this.done.push(answer.acted);
     if (answer.fault) this.fault(answer.fault);
-    else if (answer.said !== undefined) document.querySelector("dialog[data-sent]")?.close();
+    else if (answer.said !== undefined) document.querySelector("dialog[open][data-sent]")?.close();
     if (answer.said) this.say(answer.said, Boolean(answer.acted));
     this.afterDrawing();
     if (pending) this.send();
@@ -123,7 +123,7 @@ class Inspector {
 
   // A fault stands in the dialog that it came of, which keeps what was typed.
   fault(text) {
-    const box = document.querySelector("dialog[data-sent]");
+    const box = document.querySelector("dialog[open][data-sent]");
     if (!box) return this.say(`✕ ${text}`, false);
     delete box.dataset.sent;
     const note = box.querySelector("[data-fault]");

@@ -466,11 +466,11 @@ def test_keys_walk_open_and_close(inspector: Inspector) -> None:
 
 def test_keys_can_be_switched_off(inspector: Inspector) -> None:
     page = inspector.open().pick(0).page
-    page.get_by_label("Keys", exact=True).uncheck()
+    page.get_by_role("checkbox", name="Keys").uncheck()
     page.locator("#samples-detail h2").click()
     inspector.press("a")
     assert inspector.reviews() == ["new"] * 8
-    page.get_by_label("Keys", exact=True).check()
+    page.get_by_role("checkbox", name="Keys").check()
     page.locator("#samples-detail h2").click()
     page.keyboard.press("?")
     expect(page.locator("#hs-help")).to_be_visible()
