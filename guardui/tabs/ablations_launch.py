@@ -61,7 +61,7 @@ def _what(first: str) -> tuple[gr.Dropdown, tuple[gr.Dropdown, gr.Dropdown, gr.T
             elem_id="ablation-name",
         )
         stage = gr.Dropdown(
-            [(one.title, one.name) for one in all_stages().values()],
+            stage_choices(),
             value=SWEEPS[first].stage,
             label="Stage",
             visible=False,
@@ -148,6 +148,10 @@ def _shared(settings: Settings, stage_name: str) -> list[Any]:
     return [preset, base, dataset, rows, held, more, skip]
 
 
+def stage_choices() -> list[tuple[str, str]]:
+    return [(one.title, one.name) for one in all_stages().values()]
+
+
 def summary_of(name: str) -> str:
     """What an ablation is for; nothing for a field of one's own choice."""
     return page(f"<p class=soft>{esc(SWEEPS[name].summary)}</p>") if name else ""
@@ -159,7 +163,7 @@ def chosen_sweep(name: str) -> list[Any]:
     stage = get_stage(sweep.stage if sweep else next(iter(SWEEPS.values())).stage)
     field = sweep.field if sweep else None
     return [
-        gr.Dropdown(value=stage.name, visible=sweep is None),
+        gr.Dropdown(choices=stage_choices(), value=stage.name, visible=sweep is None),
         gr.Dropdown(choices=list(stage.config.model_fields), value=field, visible=sweep is None),
         words_of(sweep.values) if sweep else "",
         summary_of(name),

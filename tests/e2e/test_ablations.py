@@ -1,0 +1,286 @@
+"""Comparing runs, launching an ablation and looking at a recipe before its launch, in a browser."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from db import groups, jobs
+from db.models import ENDED, Event, now
+from db.session import Database
+from pipelines.stages import get_stage
+from pipelines.stages.base import build_config
+from tests.e2e.conftest import App, Visitor, serve
+from tests.e2e.test_page import OVERFLOW
+from tests.tiny_runs import write_rows
+
+NASTY = "<img src=x onerror='window.xss=1'>"
+EPOCHS = (1, 3, 5)
+STEPS_AN_EPOCH = 12
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """A page of its own with a finished sweep, for these tests launch jobs."""
+    for app in serve(tmp_path_factory.mktemp("lab")):
+        seed_sweep(app.database)
+        yield app
+
+
+def seed_sweep(database: Database) -> int:
+    """Three runs over epochs; the last one failed half-way. Returns the group."""
+    stage = get_stage("rsft")
+    with database.write() as session:
+        group = groups.add_group(
+            session, kind="sweep", name="epochs", title=f"Epochs {NASTY}", field="epochs"
+        )
+        for number, epochs in enumerate(EPOCHS):
+            config = build_config(stage, "smollm2-demo", {"epochs": epochs, "holdout": 0.1})
+            job = jobs.add_job(
+                session,
+                stage="rsft",
+                preset="smollm2-demo",
+                config=config.model_dump(mode="json"),
+                title=f"Epochs: {epochs}",
+                group_id=group.id,
+                group_key=str(epochs),
+            )
+            failed = number == len(EPOCHS) - 1
+            steps = STEPS_AN_EPOCH * (epochs - 2 if failed else epochs)
+            job.state, job.reason = ("failed", f"diverged {NASTY}") if failed else ("succeeded", "")
+            job.step, job.total_steps = steps, STEPS_AN_EPOCH * epochs
+            job.started_at = now() - timedelta(minutes=9)
+            job.finished_at = job.started_at + timedelta(seconds=3 * steps)
+            for step in range(1, steps + 1):
+                loss = 0.6 + 1.9 * math.exp(-step / 15)
+                data = {"loss": loss, "epoch": step / STEPS_AN_EPOCH, "tokens": 900.0 * step}
+                session.add(Event(job_id=job.id, kind="metrics", step=step, data=data))
+                if step % 6 == 0:
+                    held = {"eval_loss": loss + 0.02 * number}
+                    session.add(Event(job_id=job.id, kind="metrics", step=step, data=held))
+        return group.id
+
+
+@pytest.fixture
+def visit(lab: App, browser: Browser) -> Iterator[Visitor]:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    visitor = Visitor(page, lab.url)
+    yield visitor
+    assert page.evaluate("window.xss") is None
+    page.close()
+    assert visitor.troubles == []
+
+
+def results(visit: Visitor) -> Page:
+    """The group, by its address."""
+    visit.open("?group=1")
+    visit.page.locator("#ablation-table table").wait_for(timeout=20_000)
+    return visit.page
+
+
+def new_ablation(visit: Visitor, title: str) -> Page:
+    """The form, with this ablation chosen."""
+    visit.open()
+    visit.tab("ablations").click()
+    page = visit.page
+    page.get_by_role("tab", name="New ablation").click()
+    choose(page, "ablation-name", title)
+    return page
+
+
+def choose(page: Page, name: str, option: str) -> None:
+    page.locator(f"#{name} input").click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def test_a_group_is_one_picture_and_one_table(visit: Visitor) -> None:
+    page = results(visit)
+    expect(page.locator("#ablation-chart svg[role=img]")).to_have_count(2)
+    expect(page.locator("#ablation-chart h3")).to_have_text(["Training loss", "Held-out loss"])
+    rows = page.locator("#ablation-table tbody tr")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(0)).to_contain_text("succeeded")
+    expect(rows.nth(2)).to_contain_text(f"diverged {NASTY}")
+    # Each line by name, dash and colour.
+    names = page.locator("#ablation-chart svg[role=img]").first.locator("text.name")
+    expect(names).to_have_count(3)
+    looks = page.evaluate(
+        """() => [...document.querySelectorAll('#ablation-table tbody .curve')]
+          .map((one) => getComputedStyle(one).stroke + getComputedStyle(one).strokeDasharray)"""
+    )
+    assert len(set(looks)) == 3
+
+
+def test_runs_of_other_lengths_are_laid_along_what_is_chosen(visit: Visitor) -> None:
+    page = results(visit)
+    chart = page.locator("#ablation-chart svg[role=img]").first
+    expect(chart).to_contain_text("rows seen")
+    choose(page, "ablation-axis", "epochs")
+    expect(chart).to_contain_text("epochs")
+    assert "at 3 epochs" in (chart.get_attribute("aria-label") or "")
+    choose(page, "ablation-axis", "tokens seen")
+    expect(chart).to_contain_text("tokens seen")
+
+
+def test_from_a_row_to_its_job_and_back(visit: Visitor) -> None:
+    page = results(visit)
+    button = page.locator("#ablation-table button[data-pick]").nth(1)
+    number = button.get_attribute("data-pick")
+    button.click()
+    headline = page.locator("#job-headline")
+    expect(headline).to_contain_text(f"#{number} R-SFT")
+    headline.get_by_role("link", name="Epochs: 3").click()
+    page.locator("#ablation-table table").wait_for(timeout=20_000)
+    assert page.url.endswith("?group=1")
+
+
+def test_picture_and_numbers_can_be_taken_away(visit: Visitor) -> None:
+    page = results(visit)
+    for form, begins in (("PNG", b"\x89PNG"), ("CSV", b"job,value_of_epochs,rows,steps")):
+        with page.expect_download() as waited:
+            page.get_by_role("link", name=f"Download {form}").click()
+        assert waited.value.suggested_filename == f"group-1-curves.{form.lower()}"
+        assert Path(waited.value.path()).read_bytes().startswith(begins)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 900])
+def test_nothing_scrolls_sideways(lab: App, browser: Browser, width: int, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+    visitor = Visitor(page, lab.url)
+    results(visitor)
+    assert page.evaluate(OVERFLOW) == [0, []]
+    page.get_by_role("tab", name="New ablation").click()
+    page.locator("#ablation-check").click()
+    page.locator("#ablation-preview table").wait_for(timeout=30_000)
+    assert page.evaluate(OVERFLOW) == [0, []]
+    assert visitor.troubles == []
+    page.close()
+
+
+def test_a_check_shows_the_runs_and_what_they_ask(visit: Visitor) -> None:
+    page = new_ablation(visit, "Epochs")
+    expect(page.locator("#ablation-values textarea, #ablation-values input")).to_have_value(
+        "1, 3, 5, 10"
+    )
+    page.locator("#ablation-check").click()
+    preview = page.locator("#ablation-preview")
+    expect(preview.locator("tbody tr")).to_have_count(4, timeout=30_000)
+    expect(preview).to_contain_text("GiB")
+    expect(preview.locator("pre")).to_have_text("guardui sweep epochs --set holdout=0.1")
+    expect(page.locator("#ablation-note")).to_contain_text("Ready to launch")
+
+
+def test_a_value_that_can_not_run_is_told_and_nothing_is_queued(visit: Visitor, lab: App) -> None:
+    page = new_ablation(visit, "Rows")
+    page.locator("#ablation-values textarea, #ablation-values input").fill("50, 500, 0")
+    page.locator("#ablation-check").click()
+    expect(page.locator("#ablation-preview")).to_contain_text(
+        "max_rows=500: the dataset has 180 rows", timeout=30_000
+    )
+    page.locator("#ablation-launch").click()
+    note = page.locator("#ablation-note")
+    expect(note).to_contain_text("Nothing was queued", timeout=30_000)
+    with lab.database.read() as session:
+        assert [one.name for one in groups.list_groups(session)].count("rows") == 0
+
+
+def test_any_field_of_any_stage(visit: Visitor) -> None:
+    page = new_ablation(visit, "Another field …")
+    choose(page, "ablation-field", "lora_r")
+    page.locator("#ablation-values textarea, #ablation-values input").fill("4, 16")
+    page.locator("#ablation-check").click()
+    expect(page.locator("#ablation-preview pre")).to_have_text(
+        "guardui sweep rsft.lora_r --values '4, 16' --set holdout=0.1", timeout=30_000
+    )
+    choose(page, "ablation-stage", "HS-DPO")
+    expect(page.locator("#ablation-dataset")).to_be_hidden()
+
+
+def test_a_launched_sweep_runs_to_its_picture(
+    visit: Visitor, lab: App, tiny_base: Path, tmp_path: Path
+) -> None:
+    """Two values on a tiny model, by real workers, while the page looks on."""
+    page = new_ablation(visit, "Epochs")
+    page.locator("#ablation-values textarea, #ablation-values input").fill("1, 2")
+    page.locator("#ablation-base textarea, #ablation-base input").fill(str(tiny_base))
+    page.locator("#ablation-dataset input").fill(str(write_rows(tmp_path / "rows.jsonl")))
+    page.locator("#ablation-dataset input").press("Enter")
+    page.get_by_role("button", name="More settings of all runs").click()
+    page.locator("#ablation-more textarea").fill("device=cpu\nprecision=fp32\naccumulation=1")
+    page.locator("#ablation-launch").click()
+    expect(page.locator("#ablation-group input")).to_have_value(
+        re.compile(r"#2 Epochs \(2 runs\)"), timeout=30_000
+    )
+    with lab.database.read() as session:
+        group = groups.list_groups(session)[0]
+        ids = [job.id for job in group.jobs]
+        assert [job.group_key for job in group.jobs] == ["1", "2"]
+    states = wait_until_ended(lab.database, ids)
+    assert states == ["succeeded", "succeeded"]
+    rows = page.locator("#ablation-table tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.nth(1)).to_contain_text("succeeded", timeout=20_000)
+    expect(page.locator("#ablation-chart svg[role=img]")).to_have_count(2, timeout=20_000)
+
+
+def wait_until_ended(database: Database, ids: list[int], seconds: float = 240) -> list[str]:
+    """The states of these jobs once all have ended."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with database.read() as session:
+            found = [jobs.get_job(session, job_id) for job_id in ids]
+            states = [job.state for job in found if job]
+        if all(state in ENDED for state in states):
+            return states
+        assert time.monotonic() < deadline, states
+        time.sleep(0.5)
+
+
+def test_without_a_group_it_says_what_to_do(app: App, browser: Browser) -> None:
+    page = browser.new_page()
+    visitor = Visitor(page, app.url).open()
+    visitor.tab("ablations").click()
+    expect(page.locator("#ablation-head")).to_contain_text("No ablation yet")
+    expect(page.locator("#ablation-table")).to_be_hidden()
+    assert visitor.troubles == []
+    page.close()
+
+
+# Recipes
+
+
+def recipe(visit: Visitor, title: str) -> Page:
+    """The recipe's page, after a check."""
+    visit.open().go("train", "#launch-rsft")
+    page = visit.page
+    page.get_by_role("tab", name="Whole recipe").click()
+    choose(page, "recipe-name", title)
+    page.locator("#recipe-check").click()
+    page.locator("#recipe-note .gu-note").wait_for(timeout=60_000)
+    return page
+
+
+def test_a_recipe_shows_its_jobs_and_what_each_asks(visit: Visitor) -> None:
+    page = recipe(visit, "Ensemble mining, small")
+    rows = page.locator("#recipe-steps tbody tr")
+    # The starter set has six sources: main and five variants, as many miners, merge, HS-DPO.
+    expect(rows).to_have_count(14)
+    expect(rows.nth(1)).to_contain_text("R-SFT without starter/fraud")
+    expect(rows.nth(1)).to_contain_text("GiB")
+    expect(rows.nth(6)).to_contain_text("takes main")
+    expect(page.locator("#recipe-note")).to_contain_text("14 jobs in this order")
+
+
+def test_a_recipe_that_can_not_run_here_is_shown_with_the_reason(visit: Visitor) -> None:
+    page = recipe(visit, "One epoch, then on to three")
+    expect(page.locator("#recipe-steps tbody tr")).to_have_count(2)
+    expect(page.locator("#recipe-steps")).to_contain_text("refused")
+    expect(page.locator("#recipe-note")).to_contain_text("jobs can't run here")
