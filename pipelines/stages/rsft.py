@@ -5,19 +5,18 @@ Method and presets follow GuardReasoner (arXiv 2501.18492) and its authors' publ
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field
 
 from pipelines import base_models, presets
-from pipelines.datasets import Dataset, read_dataset
-from pipelines.holdout import seen_before
 from pipelines.plan import Workload, accept
-from pipelines.schema import GuardExample, GuardTask, GuardUIError, InputError
+from pipelines.schema import GuardTask, InputError
 from pipelines.stages.base import ESSENTIAL, AdapterRef, DatasetRef, ModelRef, Stage, StageContext
 from pipelines.stages.data import DataConfig, is_to_come, load
+from pipelines.stages.rsft_rows import held_out_remarks, rows_to_train, text_of
+from pipelines.stages.rsft_rows import tokenize as tokenize
 from pipelines.stages.training import (
     MAX_LENGTH,
     TrainingConfig,
@@ -25,8 +24,6 @@ from pipelines.stages.training import (
     check_training,
     fetch_progress,
     fit,
-    kept_rows,
-    partition,
     pick_device,
     save_fitted,
     trainer_options,
@@ -123,7 +120,7 @@ def workload(config: RsftConfig) -> Workload:
     remarks += held_out_remarks(config, dataset)
     trained = trained_of(config)
     fixed = prompt_overhead(dataset.instructions, trained.base)
-    texts = [partial(_text, one) for one in dataset.examples]
+    texts = [partial(text_of, one) for one in dataset.examples]
     lengths = [count + fixed for count in count_tokens(texts, trained.base)]
     return training_workload(
         config,
@@ -134,68 +131,6 @@ def workload(config: RsftConfig) -> Workload:
         packing=config.packing,
         remarks=remarks,
     )
-
-
-def held_out_remarks(config: RsftConfig, dataset: Dataset) -> list[str]:
-    """Reads `eval_dataset`, so that a wrong one is named before the launch. Raises as reading any
-    dataset does, and InputError where all of it is trained on."""
-    if not config.eval_dataset or is_to_come(config.eval_dataset):
-        return []
-    held, seen = held_out(config, dataset)
-    left = f", {seen:,} more are trained on and left out" if seen else ""
-    return [f"{len(held.examples):,} rows of {held.name} measure the held-out loss{left}"]
-
-
-def held_out(config: RsftConfig, dataset: Dataset) -> tuple[Dataset, int]:
-    """(the rows of `eval_dataset` that aren't trained on, how many are)."""
-    try:
-        other = aim(read_dataset(config.eval_dataset), config.target, config.tasks)
-    except GuardUIError as error:
-        if str(error).startswith("dataset="):  # the reader's name of it
-            error.args = (f"eval_{error}",)
-        raise
-    known = seen_before(
-        [(one.prompt, one.response) for one in other.examples],
-        [(one.prompt, one.response) for one in dataset.examples],
-    )
-    kept = [one for one, seen in zip(other.examples, known, strict=True) if not seen]
-    if not kept:
-        raise InputError(f"eval_dataset={config.eval_dataset}: all of it is trained on")
-    return replace(other, examples=kept), sum(known)
-
-
-def _text(example: GuardExample) -> str:
-    """What a row's length comes from, besides the instruction; its answers take some 20 tokens."""
-    answers = example.reasoning or "Answers: \nRequest: unharmful\nCompletion: None\nResponse: None"
-    return f"{example.prompt}\n{example.response or ''}\n{answers}"
-
-
-def tokenize(dataset: Dataset, template: GuardTemplate, tokenizer: Any) -> list[dict[str, Any]]:
-    """Rows with `input_ids` (T,) and `completion_mask` (T,), 1 where the loss counts."""
-    rows = []
-    for example in dataset.examples:
-        target = example.reasoning or template.format_answer("", example.gold)
-        prompt = tokenizer(template.prompt_text(example, tokenizer), add_special_tokens=False)
-        answer = tokenizer(target.strip() + tokenizer.eos_token, add_special_tokens=False)
-        ids, more = prompt["input_ids"], answer["input_ids"]
-        rows.append({"input_ids": ids + more, "completion_mask": [0] * len(ids) + [1] * len(more)})
-    return rows
-
-
-def rows_to_train(
-    config: RsftConfig, dataset: Dataset, template: GuardTemplate, tokenizer: Any
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
-    """(rows to train on, rows held out, the most tokens of one)."""
-    rows = tokenize(dataset, template, tokenizer)
-    keys = [(example.prompt, example.response) for example in dataset.examples]
-    if config.eval_dataset:
-        held = tokenize(held_out(config, dataset)[0], template, tokenizer)
-    else:
-        rows, held = partition(rows, keys, config.holdout, config.seed)
-    lengths, others = ([len(row["input_ids"]) for row in part] for part in (rows, held))
-    limit = config.max_length or min(max([*lengths, *others]), MAX_LENGTH)
-    held = kept_rows(held, others, limit) if held else []
-    return kept_rows(rows, lengths, limit), held, limit
 
 
 def run(config: RsftConfig, context: StageContext) -> None:

@@ -366,6 +366,12 @@ def test_so_many_checkpoints_are_kept(values, tmp_path):
     assert last_checkpoint(tmp_path) == kept[-1]
 
 
+def test_without_a_number_of_steps_there_is_one_an_epoch(values, tmp_path):
+    train(values | {"epochs": 3, "keep_checkpoints": 5}, Recorder(tmp_path))
+    kept = whole_checkpoints(tmp_path / "checkpoints")
+    assert [path.name for path in kept] == ["checkpoint-2", "checkpoint-4", "checkpoint-6"]
+
+
 def test_the_best_checkpoint_and_torn_ones_stay(tmp_path):
     for step in (2, 10, 9, 1):
         folder = tmp_path / f"checkpoint-{step}"
