@@ -9,7 +9,7 @@ import pytest
 from db import groups, jobs
 from db.session import Database
 from pipelines.jobs.queue import submit_sweep
-from pipelines.jobs.sweeps import SWEEPS, get_sweep, label_of, read_values
+from pipelines.jobs.sweeps import SWEEPS, caveat_of, get_sweep, label_of, read_values
 from pipelines.schema import GuardUIError, InputError
 
 
@@ -113,3 +113,33 @@ class TestRealStages:
         field = SWEEPS[name].field
         assert len({str(config.pop(field)) for config in configs}) == len(ids)
         assert all(config == configs[0] for config in configs)
+
+    def test_four_bit_needs_a_gpu_or_to_be_insisted_on(
+        self, files: Database, idle: list[int], tiny_base: Any
+    ) -> None:
+        values = {"base_model": str(tiny_base), "device": "cpu"}
+        with pytest.raises(InputError, match="quantization=nf4: needs a GPU"):
+            submit_sweep(files, "quantization", values)
+        ids = submit_sweep(files, "quantization", values | {"ignore_memory": True})
+        with files.read() as session:
+            configs = [row.config for one in ids if (row := jobs.get_job(session, one))]
+        assert [config.pop("quantization") for config in configs] == ["nf4", "none"]
+        assert configs[0] == configs[1]
+        assert (configs[0]["precision"], configs[0]["method"]) == ("bf16", "lora")
+
+    def test_where_one_value_is_left_it_says_why(
+        self, files: Database, idle: list[int], tiny_base: Any
+    ) -> None:
+        values = {"base_model": str(tiny_base), "values": "500, 0"}
+        with pytest.raises(InputError, match=r"only all is left, .* \(left out: 500: max_rows=500"):
+            submit_sweep(files, "rows", values, skip=True)
+
+
+@pytest.mark.parametrize("swept", ["target", "tasks", "beta", "max_rows", "seed", "base_model"])
+def test_what_keeps_losses_from_being_compared_is_said(swept: str) -> None:
+    assert swept in caveat_of(swept)
+
+
+@pytest.mark.parametrize("swept", ["epochs", "method", "quantization", "lora_r", "learning_rate"])
+def test_where_nothing_does_nothing_is_said(swept: str) -> None:
+    assert caveat_of(swept) == ""
