@@ -15,7 +15,7 @@ from pipelines.plan import Workload, accept
 from pipelines.schema import GuardTask, InputError
 from pipelines.stages.base import ESSENTIAL, AdapterRef, DatasetRef, ModelRef, Stage, StageContext
 from pipelines.stages.data import DataConfig, is_to_come, load
-from pipelines.stages.rsft_rows import held_out_remarks, rows_to_train, text_of
+from pipelines.stages.rsft_rows import held_out, held_out_remarks, rows_to_train, text_of
 from pipelines.stages.rsft_rows import tokenize as tokenize
 from pipelines.stages.training import (
     MAX_LENGTH,
@@ -141,6 +141,7 @@ def run(config: RsftConfig, context: StageContext) -> None:
     device = pick_device(config.device)
     context.activity("reading the data")
     dataset = aim(load(config, config.seed), config.target, config.tasks)
+    other = held_out(config, dataset)[0] if config.eval_dataset else None
     base = base_models.resolve_base(config.base_model, progress=fetch_progress(context))
     tokenizer = base_models.load_tokenizer(base.path)
     wrapping: Any = "chat" if tokenizer.chat_template else "plain"
@@ -150,7 +151,7 @@ def run(config: RsftConfig, context: StageContext) -> None:
         else GuardTemplate.default().model_copy(update={"wrapping": wrapping})
     )
     template = told(template, config.target, config.tasks)
-    rows, held, limit = rows_to_train(config, dataset, template, tokenizer)
+    rows, held, limit = rows_to_train(config, dataset, other, template, tokenizer)
 
     def build(config: RsftConfig) -> Any:
         context.activity("loading the model")
@@ -182,6 +183,7 @@ def run(config: RsftConfig, context: StageContext) -> None:
         "base_model_id": base.hub_id,
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "rows": len(rows)},
         "held_out": len(held),
+        "eval_dataset": {"name": other.name, "sha256": other.sha256} if other else None,
         "max_length": limit,
     }
     folder = save_fitted(fitted, tokenizer, template, info, context.directory)

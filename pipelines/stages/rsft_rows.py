@@ -64,13 +64,18 @@ def tokenize(dataset: Dataset, template: GuardTemplate, tokenizer: Any) -> list[
 
 
 def rows_to_train(
-    config: RsftConfig, dataset: Dataset, template: GuardTemplate, tokenizer: Any
+    config: RsftConfig,
+    dataset: Dataset,
+    other: Dataset | None,
+    template: GuardTemplate,
+    tokenizer: Any,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
-    """(rows to train on, rows held out, the most tokens of one)."""
+    """(rows to train on, rows held out, the most tokens of one). `other`: the rows to hold out,
+    where they are a set of their own."""
     rows = tokenize(dataset, template, tokenizer)
     keys = [(example.prompt, example.response) for example in dataset.examples]
-    if config.eval_dataset:
-        held = tokenize(held_out(config, dataset)[0], template, tokenizer)
+    if other is not None:
+        held = tokenize(other, template, tokenizer)
     else:
         rows, held = partition(rows, keys, config.holdout, config.seed)
     lengths, others = ([len(row["input_ids"]) for row in part] for part in (rows, held))

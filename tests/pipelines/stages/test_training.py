@@ -4,6 +4,7 @@ checkpoints, trackers and the record. R-SFT and HS-DPO of a tiny model."""
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import re
 import sqlite3
@@ -104,6 +105,8 @@ def test_an_evaluation_set_of_its_own_leaves_out_what_is_trained_on(values, tmp_
     assert max(trained) == 4
     assert set(held) == {3, 4}
     assert info_of(context)["held_out"] == 3
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert info_of(context)["eval_dataset"] == {"name": "other.jsonl", "sha256": sha256}
     with pytest.raises(InputError, match="all of it is trained on"):
         train(values | {"eval_dataset": values["dataset"]}, Recorder(tmp_path / "k"))
 
