@@ -30,6 +30,8 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
     # Gradio reads these when it is imported; neither is to be called from here.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # Gradio asks matplotlib for its backend at each request; undecided, it loads all of pyplot.
+    os.environ.setdefault("MPLBACKEND", "agg")
 
     from db.session import open_database
     from guardui.api import health_route

@@ -6,7 +6,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import App, Visitor
+from tests.e2e.conftest import App, Visitor, serve
 
 TABS = {
     "classify": "#classify-prompt",
@@ -142,7 +142,8 @@ def test_a_preset_fills_the_form(visit: Visitor) -> None:
     page = visit.page
     page.locator("#preset-rsft input").click()
     page.locator("[role=option]", has_text="exp19").click()
-    expect(page.locator("#ways-rsft pre").first).to_have_text("guardui run rsft --preset exp19")
+    command = page.locator("#ways-rsft pre").first
+    expect(command).to_have_text("guardui run rsft --preset exp19", timeout=15_000)
     expect(page.locator(".field-base_model textarea, .field-base_model input").first).to_have_value(
         "meta-llama/Llama-3.2-3B-Instruct"
     )
@@ -229,7 +230,15 @@ def test_demo_mode_offers_classify_and_rate_only(demo_app: App, browser: Browser
     page.close()
 
 
-def test_the_page_is_up_soon_and_small(app: App) -> None:
+def test_the_page_is_up_soon_and_small(
+    tmp_path_factory: pytest.TempPathFactory, browser: Browser
+) -> None:
     """The aims: under 5 s and under 300 MB; the time is given slack for a busy machine."""
-    assert app.started_seconds < 15
-    assert psutil.Process(app.process.pid).memory_info().rss < 300e6
+    for app in serve(tmp_path_factory.mktemp("fresh-home")):
+        page = browser.new_page()
+        visitor = Visitor(page, app.url).open()
+        for name, shown in TABS.items():
+            visitor.go(name, shown)
+        page.close()
+        assert app.started_seconds < 15
+        assert psutil.Process(app.process.pid).memory_info().rss < 300e6
