@@ -10,7 +10,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from pipelines import base_models
-from pipelines.schema import InputError, StopRequested
+from pipelines.fitting import MARGIN
+from pipelines.machine import find_device
+from pipelines.memory import OVERHEAD_CPU
+from pipelines.model_sizes import find_size
+from pipelines.plan_words import gib, has
+from pipelines.schema import InputError, StopRequested, TooLargeError
 from pipelines.stages.base import ESSENTIAL, AdapterRef, Stage, StageConfig, StageContext
 from pipelines.stages.training import fetch_progress
 from pipelines.stages.training_record import write_record
@@ -44,6 +49,7 @@ def check(config: ExportConfig) -> list[str]:
     if config.adapter.startswith(("job:", "artifact:")):
         return []
     adapter = base_models.read_adapter(config.adapter)
+    check_memory(str(adapter.path) if adapter.full else adapter.base_model)
     if adapter.full:
         return [f"{adapter.path} holds whole weights already; they are saved as {config.dtype}"]
     remarks = [f"base model {adapter.base_model}"]
@@ -53,6 +59,20 @@ def check(config: ExportConfig) -> list[str]:
             f"trained on a base stored as {stored}, merged into the whole base: answers may differ"
         )
     return remarks
+
+
+def check_memory(base: str) -> None:
+    """Raises TooLargeError where the weights, held in float32, would not fit the main memory."""
+    size, device = find_size(base), find_device("cpu")
+    if size is None:
+        return
+    needed = 4 * size.parameters + OVERHEAD_CPU
+    if needed > device.memory * (1 + MARGIN):
+        raise TooLargeError(
+            f"memory: {base} would need about {gib(needed)} to be merged in float32, "
+            f"and {has(device)}",
+            advice="Export it on a machine with more main memory.",
+        )
 
 
 def run(config: ExportConfig, context: StageContext) -> None:

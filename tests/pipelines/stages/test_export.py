@@ -15,7 +15,8 @@ from pipelines import base_models
 from pipelines.classify import open_moderator
 from pipelines.jobs.queue import resolve_reference, submit
 from pipelines.jobs.worker import run_job
-from pipelines.schema import InputError
+from pipelines.machine import Device
+from pipelines.schema import InputError, TooLargeError
 from pipelines.stages import export
 from pipelines.stages.base import build_config
 from pipelines.template import GuardTemplate
@@ -99,6 +100,21 @@ def test_what_is_missing_or_was_trained_in_4_bit_is_told(tiny_adapter, tmp_path)
     info["config"] = {"quantization": "nf4"}
     (folder / "training_info.json").write_text(json.dumps(info))
     assert "trained on a base stored as nf4" in export.check(config)[1]
+
+
+def test_what_does_not_fit_is_refused_before_it_is_loaded(tiny_adapter, tmp_path, monkeypatch):
+    folder = shutil.copytree(tiny_adapter, tmp_path / "adapter")
+    info = {"stage": "rsft", "base_model": "meta-llama/Llama-3.1-8B"}
+    (folder / "training_info.json").write_text(json.dumps(info))
+    config = export.ExportConfig(adapter=str(folder))
+    for memory, fits in ((40 << 30, True), (20 << 30, False)):
+        device = Device("cpu", "2 CPU cores", memory)
+        monkeypatch.setattr(export, "find_device", lambda _wanted, found=device: found)
+        if fits:
+            assert export.check(config) == ["base model meta-llama/Llama-3.1-8B"]
+            continue
+        with pytest.raises(TooLargeError, match=r"Llama-3.1-8B would need about 30\.9 GiB to be"):
+            export.check(config)
 
 
 # By reference
