@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from db.session import open_database
 from guardui import cli_output as show
-from guardui.cli_base import Json, command, open_home
+from guardui.cli_base import Json, command
 from pipelines.curves import to_csv, to_png
 from pipelines.jobs.curves import read_runs
 from pipelines.schema import InputError
+from pipelines.settings import get_settings
 
 
 @command
@@ -23,7 +25,8 @@ def curves(
     as_json: Json = False,
 ) -> None:
     """Write jobs' curves as a picture (PNG) and as a table (CSV); the table alone to the screen."""
-    runs = read_runs(open_home(), job_ids)
+    # Only read: opened as the other commands do it, the queue would be looked after too.
+    runs = read_runs(open_database(get_settings().database_url), job_ids)
     # Both are made before one is written: no half result where a job has nothing to draw.
     sheet = to_csv(runs)
     files = {png: to_png(runs)} if png else {}

@@ -11,10 +11,15 @@ from db import jobs
 from db.models import Event
 from db.session import open_database
 from guardui.cli import app
+from pipelines.jobs import launchers
 
 
 @pytest.fixture
-def database(home):
+def database(home, monkeypatch):
+    """Three jobs that wait. Reading their curves starts none of them: a launch would be an error,
+    and leave no process behind."""
+    launched = []
+    monkeypatch.setitem(launchers.LAUNCHERS, "local", lambda *words: launched.append(words))
     database = open_database(home.database_url)
     with database.write() as session:
         for number in (1, 2, 3):
@@ -23,6 +28,9 @@ def database(home):
                 data = {"loss": number / step, "learning_rate": 5e-5}
                 session.add(Event(job_id=job.id, kind="metrics", step=step, data=data))
     yield database
+    with database.read() as session:
+        assert {job.state for job in jobs.list_jobs(session)} == {"queued"}
+    assert launched == []
     database.dispose()
 
 
