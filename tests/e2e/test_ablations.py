@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from db import groups, jobs
-from db.models import ENDED, Event, now
+from db import groups, jobs, lifecycle
+from db.models import ACTIVE, ENDED, WAITING, Event, now
 from db.session import Database
 from pipelines.stages import get_stage
 from pipelines.stages.base import build_config
@@ -32,6 +35,17 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     for app in serve(tmp_path_factory.mktemp("lab")):
         seed_sweep(app.database)
         yield app
+        leave_nothing_behind(app.database)
+
+
+def leave_nothing_behind(database: Database) -> None:
+    """Ends what a failed test left waiting or running."""
+    with database.write() as session:
+        for job in jobs.list_jobs(session, states=(*WAITING, *ACTIVE)):
+            lifecycle.request_stop(session, job.id)
+            if job.pid:
+                with suppress(ProcessLookupError):
+                    os.killpg(job.pid, signal.SIGKILL)
 
 
 def seed_sweep(database: Database) -> int:
