@@ -146,9 +146,10 @@ def row(line: SampleLine, place: Place) -> str:
     task = GuardTask(line.task).heading
     error = VALUES["direction"].get(line.direction, "")
     address = write_place(replace(place, sample=line.id))
-    words = [esc(line.source) or DASH, f"{line.length:,} characters", f"weight {line.weight:.2f}"]
+    figures = [f"{line.length:,} characters", f"weight {line.weight:.2f}"]
     if line.unparsed:
-        words.append(f"{line.unparsed} unreadable")
+        figures.append(f"{line.unparsed} unreadable")
+    words = [esc(line.source) or DASH, *(f"<span>{figure}</span>" for figure in figures)]
     current = ' aria-current="true"' if line.id == place.sample else ""
     return (
         f'<li class="hs-row" data-row="{line.id}"{current}>'

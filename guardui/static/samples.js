@@ -5,7 +5,7 @@ const KEYS = ["set", "task", "source", "model", "error", "parse", "wrong", "long
 const LISTING = ["filters", "list"];
 const ALL = ["head", "versions", "balance", ...LISTING, "detail"];
 const PATIENCE = 60_000; // milliseconds after which an unanswered question is given up
-const PREFERENCES = { revealed: false, onward: true, keys: true, inline: false };
+const PREFERENCES = { revealed: false, onward: true, keys: true, inline: innerWidth < 700 };
 
 const root = () => document.getElementById("samples-root");
 const find = (query) => root()?.querySelector(query);
