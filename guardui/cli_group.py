@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -50,7 +52,7 @@ def group(
         show.print_json(comparison_json(found) | {"files": [str(path) for path in written]})
         return
     show.out.print(Text(f"{found.title}, group {found.id}", style="bold"))
-    show.out.print(table(found))
+    print_wide(table(found))
     if found.caveat:
         show.out.print(Text(found.caveat, style="dim"))
     for path in written:
@@ -89,7 +91,7 @@ def list_groups(found: list[Comparison], as_json: bool) -> None:
         jobs = " ".join(str(entry.job) for entry in one.entries)
         what = Text(f"{one.title} ({one.name})")
         rows.add_row(f"{one.id}", what, jobs, said, day(one.created_at))
-    show.out.print(rows)
+    print_wide(rows)
 
 
 def brief(comparison: Comparison) -> dict[str, Any]:
@@ -98,6 +100,12 @@ def brief(comparison: Comparison) -> dict[str, Any]:
     keys = ("id", "kind", "name", "title", "field", "created_at")
     jobs = [{key: job[key] for key in ("id", "value", "state")} for job in whole["jobs"]]
     return {key: whole[key] for key in keys} | {"jobs": jobs}
+
+
+def print_wide(rows: Table) -> None:
+    """A table at its own width: numbers that are cut in a narrow terminal are worth nothing."""
+    natural = Measurement.get(show.out, show.out.options.update(width=1000), rows).maximum
+    Console(highlight=False, width=max(show.out.width, natural)).print(rows)
 
 
 def table(found: Comparison) -> Table:

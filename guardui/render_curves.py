@@ -9,7 +9,7 @@ from guardui.render import esc, page
 from guardui.render_chart import Point, number, thin, ticks
 
 WIDTH, HEIGHT = 640, 320
-LEFT, RIGHT, TOP, BOTTOM = 56, 116, 10, 46
+LEFT, RIGHT, TOP, BOTTOM = 56, 116, 16, 46
 NAME_LETTERS, LINE_HEIGHT = 13, 17
 LETTERS = "abcdef"
 DASHES = ("", "7 4", "2 3", "9 3 2 3", "13 4", "5 3 1 3", "1 4")

@@ -79,5 +79,6 @@ def _panel(
             va="center",
             fontsize=8,
             color=INK,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8},
         )
     plot.legend(fontsize=8, frameon=False, loc="best")
