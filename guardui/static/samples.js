@@ -4,7 +4,8 @@ const KEYS = ["set", "task", "source", "model", "error", "parse", "wrong", "long
   "heavier", "lighter", "review", "flag", "kind", "text", "order", "page", "sample"];
 const LISTING = ["filters", "list"];
 const ALL = ["head", "versions", "balance", ...LISTING, "detail"];
-const PATIENCE = 60_000; // milliseconds after which an unanswered question is given up
+// Milliseconds after which an unanswered question is given up; a version of 100,000 pairs takes a while.
+const PATIENCE = 60_000, LONG_PATIENCE = 600_000;
 const PREFERENCES = { revealed: false, onward: true, keys: true, inline: innerWidth < 700 };
 
 const root = () => document.getElementById("samples-root");
@@ -90,7 +91,7 @@ class Inspector {
     const balance = this.open.has("balance");
     const question = { query, parts: [...this.wanted], number: ++this.number, balance, ...this.extra, ...act };
     [this.wanted, this.extra] = [new Set(), {}];
-    this.busy = setTimeout(() => this.giveUp(), PATIENCE);
+    this.busy = setTimeout(() => this.giveUp(), act?.act === "freeze" ? LONG_PATIENCE : PATIENCE);
     root()?.setAttribute("aria-busy", "true");
     this.trigger(act ? "submit" : "click", { ask: question });
   }
