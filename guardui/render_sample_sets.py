@@ -86,7 +86,7 @@ def versions(found: Sequence[PairSetVersion], compared: str = "") -> str:
         body = (
             '<table class="hs-versions"><thead><tr><th scope="col">Version</th>'
             '<th scope="col" class="num">Pairs</th><th scope="col">SHA-256</th>'
-            '<th scope="col">Frozen</th><th scope="col">Use</th></tr></thead>'
+            '<th scope="col" class="num">Frozen</th><th scope="col">Use</th></tr></thead>'
             f"<tbody>{rows}</tbody></table>{_compare(found)}{compared}"
         )
     return page(
