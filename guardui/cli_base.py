@@ -57,10 +57,12 @@ def command_of(
 command = command_of(app)
 
 
-def open_home() -> Database:
-    """The database of the home, with whatever ended meanwhile noted."""
+def open_home(*, look_after: bool = True) -> Database:
+    """The database of the home, with whatever ended meanwhile noted and what may start begun;
+    a command that only reads does not look after the jobs."""
     database = open_database(get_settings().database_url)
-    reconcile(database)
+    if look_after:
+        reconcile(database)
     return database
 
 

@@ -36,7 +36,7 @@ def group(
     as_json: Json = False,
 ) -> None:
     """List the groups of jobs, or compare the jobs of one: a table, a picture, a CSV file."""
-    database = open_home()
+    database = open_home(look_after=False)
     if group_id is None:
         if png or csv:
             raise InputError("group: name the group whose curves are to be written")

@@ -52,7 +52,8 @@ def recipe(
     as_json: Json = False,
 ) -> None:
     """Queue a chain of stages, each taking what those before it made."""
-    database, values, chosen = open_home(), read_values(config, assignments), read_presets(presets)
+    database = open_home(look_after=not dry_run)
+    values, chosen = read_values(config, assignments), read_presets(presets)
     found = get_recipe(name)
     plans = plan_recipe(database, found, values, chosen, strict=not dry_run)
     launch(database, plans, Group("recipe", name, found.title), dry_run, as_json)
@@ -91,7 +92,7 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Queue one run for each value of a field, all else the same; NAME is an ablation."""
-    database, given = open_home(), read_values(config, assignments)
+    database, given = open_home(look_after=not dry_run), read_values(config, assignments)
     if values is not None:
         given["values"] = values
     plan = plan_sweep(database, name, given, read_presets(presets))

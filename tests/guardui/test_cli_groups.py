@@ -43,9 +43,16 @@ assert "gradio" not in sys.modules
 
 
 @pytest.fixture(autouse=True)
-def no_workers(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home of its own, in which nothing that is queued starts."""
-    monkeypatch.setitem(launchers.LAUNCHERS, "local", lambda *_words: 2**22 + 1)
+def started(home: Settings, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A home of its own, in which no worker is started; the list tells which would have been."""
+    found: list[int] = []
+
+    def note(_settings: object, _url: str, job_id: int, _folder: object) -> int:
+        found.append(job_id)
+        return 2**22 + 1  # above the highest pid there may be
+
+    monkeypatch.setitem(launchers.LAUNCHERS, "local", note)
+    return found
 
 
 @pytest.fixture
@@ -211,6 +218,21 @@ def test_a_group_is_compared(shared: list[str], database: Database, tmp_path: Pa
     with table.open() as file:
         rows = list(csv.DictReader(file))
     assert [row["rows"] for row in rows] == ["4", "8", "12"]
+
+
+def test_what_only_reads_starts_no_job(
+    shared: list[str], database: Database, started: list[int]
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("pipelines.jobs.queue.dispatch", lambda _database: [])
+        made = call_json("sweep", "epochs", "--values", "1,2", *shared)
+    call("group")
+    call("group", made["group"])
+    call("sweep", "epochs", "--values", "1,2", "--dry-run", *shared)
+    call("recipe", "demo", "--dry-run", "--set", "dataset=/no/rows", code=2)
+    assert started == []
+    call("jobs")
+    assert started == made["ids"][:1]
 
 
 def test_what_can_not_be_compared_is_named(shared: list[str], database: Database) -> None:
