@@ -1,74 +1,29 @@
-"""What every training stage takes care of: held-out loss, best weights, rising loss, memory,
-checkpoints, trackers and the record. R-SFT and HS-DPO of a tiny model."""
+"""What every training stage takes care of: held-out loss, the best weights, rising loss, and
+checkpoints. R-SFT and HS-DPO of a tiny model."""
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
-import re
-import sqlite3
-import subprocess
-import sys
-import weakref
-from contextlib import closing
 
 import pytest
 
 from pipelines import base_models
 from pipelines.datasets import read_dataset
 from pipelines.holdout import hold_out
-from pipelines.schema import DataError, InputError, OutOfMemoryError, RisingLossError, StopRequested
+from pipelines.schema import DataError, InputError, RisingLossError, StopRequested
 from pipelines.stages import hsdpo, rsft
 from pipelines.stages.base import build_config
-from pipelines.stages.training import check_training, last_checkpoint
+from pipelines.stages.training import last_checkpoint
 from pipelines.stages.training_callbacks import remove_old, whole_checkpoints
-from pipelines.stages.training_config import halved
 from pipelines.template import GuardTemplate
-from tests.tiny_runs import RSFT, Recorder, make_pairs, pair_rows, rows, write_rows
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_rows(tmp_path_factory.mktemp("data") / "rows.jsonl")
+from tests.tiny_runs import Recorder, make_pairs, pair_rows, rows, write_rows
+from tests.training_runs import info_of, losses, train
 
 
 @pytest.fixture
-def values(tiny_base, data):
-    return RSFT | {"base_model": str(tiny_base), "dataset": str(data)}
-
-
-@pytest.fixture
-def pair_values(tiny_adapter, tmp_path):
-    return {
-        "adapter": str(tiny_adapter),
-        "pairs": str(make_pairs(tmp_path / "pairs")),
-        "learning_rate": 5e-3,
-        "batch_size": 2,
-        "precision": "fp32",
-        "device": "cpu",
-        "beta": 0.1,
-    }
-
-
-def train(values, context, stage=rsft):
-    stage.run(build_config(stage.STAGE, None, values), context)
-    return context
-
-
-def info_of(context):
-    return json.loads((context.made[0][1] / "training_info.json").read_text())
-
-
-def losses(context):
-    """step -> training loss; step -> held-out loss."""
-    return (
-        {step: values["loss"] for step, values in context.rows if "loss" in values},
-        {step: values["eval_loss"] for step, values in context.rows if "eval_loss" in values},
-    )
-
-
-# Held-out loss and the best weights
+def values(rsft_values):
+    return rsft_values
 
 
 def test_the_held_out_loss_is_that_of_the_rows_kept_out(values, tmp_path):
@@ -230,135 +185,6 @@ def test_an_absurd_learning_rate_is_stopped_by_name(values, tmp_path):
     assert train(spared, Recorder(tmp_path / "third")).made
 
 
-# Memory
-
-
-@pytest.mark.parametrize(
-    ("batch", "accumulation", "expected"),
-    [
-        (4, 1, (2, 2)), (2, 64, (1, 128)), (3, 2, (1, 6)), (5, 2, (2, 5)), (7, 1, (1, 7)),
-        (6, 1, (3, 2)), (1, 8, None),
-    ],
-)  # fmt: skip
-def test_half_the_batch_keeps_the_rows_of_a_step(batch, accumulation, expected):
-    assert halved(batch, accumulation) == expected
-    if expected:
-        assert expected[0] * expected[1] == batch * accumulation
-
-
-@pytest.fixture
-def small_device(monkeypatch):
-    """A device whose memory holds so many rows; gives a function that sets how many, from which
-    step on, and the models that were trained."""
-    import torch
-    from transformers import Trainer
-
-    limit, models = {}, []
-    step = Trainer.training_step
-
-    def training_step(self, model, inputs, *rest, **kwargs):
-        if not models or models[-1]() is not self.model:
-            gc.collect()
-            assert all(one() is None for one in models), "a model is still held"
-            models.append(weakref.ref(self.model))
-        held = len(inputs["input_ids"])
-        if held > limit["rows"] and self.state.global_step >= limit["from"]:
-            raise torch.OutOfMemoryError(f"CUDA out of memory: {held} rows")
-        return step(self, model, inputs, *rest, **kwargs)
-
-    monkeypatch.setattr(Trainer, "training_step", training_step)
-
-    def set_limit(rows, from_step=0):
-        limit.update({"rows": rows, "from": from_step})
-        return models
-
-    return set_limit
-
-
-def test_it_goes_on_with_a_batch_that_fits(values, tmp_path, small_device):
-    small_device(10)
-    expected = train(values, Recorder(tmp_path / "whole"))
-    models = small_device(1)
-    models.clear()
-    context = train(values | {"oom_retry": 2}, Recorder(tmp_path / "job"))
-    assert len(models) == 3
-    # The same rows a step, so the same losses.
-    assert losses(context)[0] == pytest.approx(losses(expected)[0], abs=1e-3)
-    info = info_of(context)
-    assert info["batch"] == {
-        "batch_size": 1, "accumulation": 4, "processes": 1, "rows_per_step": 4,
-    }  # fmt: skip
-    assert (info["config"]["batch_size"], info["config"]["accumulation"]) == (1, 4)
-    assert [one["failed"]["batch_size"] for one in info["oom_retries"]] == [4, 2]
-    (first, data), _ = context.remarks
-    assert re.match(
-        r"out of memory at batch_size=4 \(peak \d+\.\d GiB of main memory, "
-        r"estimated \d+\.\d GiB\): going on",
-        first,
-    )
-    assert "going on with batch_size=2, accumulation=2 from step 0" in first
-    assert data["used"] == {"batch_size": 2, "accumulation": 2}
-    assert "out of memory, going on with batch_size=1, accumulation=4" in context.activities
-
-
-def test_it_goes_on_from_the_last_checkpoint(values, tmp_path, small_device):
-    small_device(10)
-    values = values | {"batch_size": 2, "save_steps": 2}
-    expected = train(values, Recorder(tmp_path / "whole"))
-    small_device(1, from_step=5).clear()
-    context = train(values | {"oom_retry": 1}, Recorder(tmp_path / "job"))
-    trained = losses(context)[0]
-    assert list(trained) == [1, 2, 3, 4, 5, 6, 7, 8]
-    assert trained == pytest.approx(losses(expected)[0], abs=1e-3)
-    assert info_of(context)["oom_retries"][0]["from_step"] == 4
-
-
-def test_hsdpo_goes_on_with_a_smaller_batch(pair_values, tmp_path, small_device):
-    small_device(2)  # a pair is two rows
-    context = train(pair_values | {"oom_retry": 1, "epochs": 1}, Recorder(tmp_path / "job"), hsdpo)
-    assert info_of(context)["batch"]["rows_per_step"] == 2
-    assert info_of(context)["batch"]["batch_size"] == 1
-    assert ", estimated " in info_of(context)["oom_retries"][0]["reason"]
-    assert info_of(context)["memory_estimate"] > 1 << 30
-    assert len(losses(context)[0]) == 3
-
-
-OUT_OF_MEMORY = r"^out of memory at batch_size=\d \(peak \d+\.\d GiB.*, estimated \d+\.\d GiB\)"
-
-
-@pytest.mark.parametrize(
-    ("change", "advice"),
-    [({"oom_retry": 0}, "set oom_retry"), ({"oom_retry": 1}, "batch_size"), ({}, "batch_size")],
-)
-def test_without_a_way_on_it_fails_by_name(values, tmp_path, small_device, change, advice):
-    small_device(0)
-    if not change:
-        change = {"oom_retry": 8, "batch_size": 1}
-    context = Recorder(tmp_path)
-    with pytest.raises(OutOfMemoryError, match=OUT_OF_MEMORY) as caught:
-        train(values | change, context)
-    assert advice in caught.value.advice
-    assert context.made == []
-
-
-def test_several_processes_do_not_try_again(values, tmp_path, small_device, monkeypatch):
-    small_device(1)
-    monkeypatch.setattr("pipelines.stages.training_fit._processes", lambda: 2)
-    with pytest.raises(OutOfMemoryError, match="batch_size=4"):
-        train(values | {"oom_retry": 2}, Recorder(tmp_path))
-
-
-def test_other_errors_are_not_taken_for_memory(values, tmp_path, monkeypatch):
-    from transformers import Trainer
-
-    def broken(*_args, **_kwargs):
-        raise RuntimeError("shapes do not match")
-
-    monkeypatch.setattr(Trainer, "training_step", broken)
-    with pytest.raises(RuntimeError, match="shapes do not match"):
-        train(values | {"oom_retry": 2}, Recorder(tmp_path))
-
-
 # Checkpoints
 
 
@@ -384,86 +210,3 @@ def test_the_best_checkpoint_and_torn_ones_stay(tmp_path):
     remove_old(tmp_path, 1, "/elsewhere/checkpoint-2")
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"checkpoint-1", "checkpoint-2", "checkpoint-10"}
-
-
-# Trackers
-
-
-def test_tensorboard_files_hold_the_curve(values, tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    context = train(values | {"log_to": ["tensorboard"], "holdout": 0.25}, Recorder(tmp_path))
-    read = EventAccumulator(str(tmp_path / "tensorboard"))
-    read.Reload()
-    written = {scalar.step: scalar.value for scalar in read.Scalars("train/loss")}
-    assert written == pytest.approx(losses(context)[0], abs=1e-6)
-    assert len(read.Scalars("eval/loss")) == 2
-
-
-def test_trackio_holds_the_curve(values, tmp_path):
-    """In a process of its own: Trackio reads its folder once, when it is imported."""
-    pytest.importorskip("trackio")
-    config = json.dumps(values | {"log_to": ["trackio"], "holdout": 0.25})
-    code = (
-        "import json, sys; from pathlib import Path; from tests.tiny_runs import Recorder\n"
-        "from pipelines.stages import rsft; from pipelines.stages.base import build_config\n"
-        "context = Recorder(Path(sys.argv[2]))\n"
-        "rsft.run(build_config(rsft.STAGE, None, json.loads(sys.argv[1])), context)\n"
-        "print(json.dumps([[s, v['loss']] for s, v in context.rows if 'loss' in v]))"
-    )
-    words = [sys.executable, "-c", code, config, str(tmp_path / "job")]
-    ran = subprocess.run(words, capture_output=True, text=True, check=True)
-    # What it prints goes to the log: the only thing on standard output is ours.
-    expected = dict(json.loads(ran.stdout))
-    with closing(sqlite3.connect(tmp_path / "job" / "trackio" / "guardui.db")) as read:
-        rows = [json.loads(row) for (row,) in read.execute("SELECT metrics FROM metrics")]
-    written = {row["train/global_step"]: row["train/loss"] for row in rows if "train/loss" in row}
-    assert written == pytest.approx(expected, abs=1e-6)
-    assert sum("eval/loss" in row for row in rows) == 2
-
-
-def test_a_tracker_that_is_not_installed_is_named(monkeypatch):
-    monkeypatch.setattr("pipelines.stages.training_config.find_spec", lambda _name: None)
-    with pytest.raises(InputError, match="log_to=trackio: trackio is not installed") as caught:
-        check_training(build_config(rsft.STAGE, None, {"log_to": ["trackio"]}))
-    assert "pip install" in caught.value.advice
-
-
-# The record
-
-
-def test_the_record_says_how_it_was_made(values, tmp_path):
-    from importlib.metadata import version
-
-    context = train(values | {"accumulation": 2}, Recorder(tmp_path))
-    folder, info = context.made[0][1], info_of(context)
-    assert info["command"] == context.command
-    assert (folder / "command.txt").read_text() == f"{context.command}\n"
-    assert info["batch"] == {
-        "batch_size": 4, "accumulation": 2, "processes": 1, "rows_per_step": 8,
-    }  # fmt: skip
-    assert info["seed"] == 42
-    assert info["versions"]["guardui"] == version("guardui")
-    assert info["device"]
-    assert info["seconds"] > 0
-    assert info["peak_memory"]["main"] > 10 << 20
-    assert (info["oom_retries"], info["best"], info["resumed_from"]) == ([], None, None)
-
-
-@pytest.mark.parametrize("method", ["lora", "full"])
-def test_weights_saved_in_bfloat16_are_half_as_large(values, tmp_path, method):
-    import torch
-
-    found = {}
-    for dtype in ("float32", "bfloat16"):
-        given = values | {"method": method, "save_dtype": dtype, "max_steps": 2}
-        folder = train(given, Recorder(tmp_path / dtype)).made[0][1]
-        name = "adapter_model.safetensors" if method == "lora" else "model.safetensors"
-        model = base_models.load_adapter(base_models.read_adapter(folder))
-        with torch.no_grad():
-            logits = model(torch.tensor([[5, 6, 7, 8]])).logits
-        found[dtype] = ((folder / name).stat().st_size, logits)
-    (large, exact), (small, rounded) = found["float32"], found["bfloat16"]
-    assert 0.4 < small / large < 0.7
-    assert not torch.equal(exact, rounded)
-    assert torch.allclose(exact, rounded, atol=0.02)
