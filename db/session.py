@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,11 +95,29 @@ def _set_pragmas(connection: Any, _record: object) -> None:
     # sqlite3 would otherwise begin transactions by itself, and not before a SELECT.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
-    connection.execute("PRAGMA journal_mode=WAL")
+    _use_wal(connection)
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute(f"CREATE TEMP TABLE {FOUND} (id INTEGER PRIMARY KEY)")
+
+
+def _use_wal(connection: Any) -> None:
+    """Turns on the write-ahead log, which a new file needs once.
+
+    SQLite doesn't wait here as it does elsewhere: it refuses at once where others open the same new
+    file at the same moment.
+    """
+    deadline = time.monotonic() + BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _begin(connection: Connection) -> None:

@@ -91,8 +91,8 @@ def _drop() -> str:
     return _dialog(
         "drop",
         "Drop, because …",
-        f"{choices}<label>In words <small>(needed for another reason)</small><input type='text' name='more' "
-        f'maxlength="{LONGEST_REASON}" autocomplete="off"></label>'
+        f"{choices}<label>In words <small>(needed for another reason)</small>"
+        f'<input type="text" name="more" maxlength="{LONGEST_REASON}" autocomplete="off"></label>'
         '<p class="soft">A dropped sample goes into no version, and can be restored.</p>',
         "Drop",
     )

@@ -70,7 +70,7 @@ def _one(asked: Mapping[str, Any]) -> int:
 
 
 def _told(verb: str, wanted: list[int] | SampleFilter, reviewed: curation.Reviewed) -> Done:
-    count = reviewed.count
+    count = reviewed.samples
     which = (
         f"#{wanted[0]}"
         if isinstance(wanted, list) and len(wanted) == 1

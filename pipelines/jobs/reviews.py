@@ -27,7 +27,7 @@ REVIEWS = ("accept", "drop", "restore")
 class Reviewed(NamedTuple):
     """How many samples changed, and the moment that stands at each change: `take_back` wants it."""
 
-    count: int
+    samples: int
     at: datetime
 
 

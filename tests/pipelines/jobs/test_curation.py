@@ -89,9 +89,9 @@ def column(database: Database, job_id: int, name: str) -> dict[str, Any]:
 
 
 def test_accept_drop_and_restore(database: Database, job_id: int) -> None:
-    assert curation.accept(database, ids(database, job_id, "ab")).count == 2
-    assert curation.accept(database, ids(database, job_id, "abc")).count == 1
-    assert curation.drop(database, ids(database, job_id, "cd"), " label error ").count == 2
+    assert curation.accept(database, ids(database, job_id, "ab")).samples == 2
+    assert curation.accept(database, ids(database, job_id, "abc")).samples == 1
+    assert curation.drop(database, ids(database, job_id, "cd"), " label error ").samples == 2
     assert column(database, job_id, "review") == {
         **dict.fromkeys("ab", "accepted"),
         **dict.fromkeys("cd", "dropped"),
@@ -100,15 +100,15 @@ def test_accept_drop_and_restore(database: Database, job_id: int) -> None:
     assert row(database, job_id, "c").reason == "label error"
     assert [one.action for one in row(database, job_id, "c").changes] == ["accept", "drop"]
     assert row(database, job_id, "c").changes[1].before == {"review": "accepted", "reason": ""}
-    assert curation.restore(database, ids(database, job_id, "abcd")).count == 4
+    assert curation.restore(database, ids(database, job_id, "abcd")).samples == 4
     assert (row(database, job_id, "c").review, row(database, job_id, "c").reason) == ("new", "")
-    assert curation.accept(database, []).count == 0
+    assert curation.accept(database, []).samples == 0
 
 
 def test_all_that_match_at_once(database: Database, job_id: int) -> None:
     matching = SampleFilter(job_id=job_id, source="Aegis", text="thing")
-    assert curation.drop(database, matching, "too easy").count == 3
-    assert curation.drop(database, matching, "too easy").count == 0
+    assert curation.drop(database, matching, "too easy").samples == 3
+    assert curation.drop(database, matching, "too easy").samples == 0
     assert column(database, job_id, "review")["d"] == "new"
     assert column(database, job_id, "review")["e"] == "new", "hardness `hard` is the default"
     with database.read() as session:
@@ -324,7 +324,7 @@ def test_a_review_of_many_is_taken_back_at_once(database: Database, job_id: int)
     curation.drop(database, ids(database, job_id, "b"), "odd")
     curation.accept(database, ids(database, job_id, "c"))
     accepted = curation.accept(database, SampleFilter(job_id=job_id, hardness=""))
-    assert accepted.count == 4, "c was accepted before"
+    assert accepted.samples == 4, "c was accepted before"
     curation.drop(database, ids(database, job_id, "d"), "later")
     assert curation.take_back(database, accepted.at) == 3, "d was changed since"
     assert column(database, job_id, "review") == {
