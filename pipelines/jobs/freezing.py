@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -16,8 +15,7 @@ from db import jobs, pair_sets, studies
 from db.models import HardSampleRow, Job, PairSetVersion
 from db.samples import SampleFilter, sample_ids
 from db.session import Database
-from pipelines.jobs.context import digest
-from pipelines.jobs.pair_versions import check_name, version_folder
+from pipelines.jobs.pair_versions import check_name, register_folder, version_folder
 from pipelines.jobs.sample_rows import sample_of
 from pipelines.jobs.sample_weights import gamma_of, job_ranges
 from pipelines.pair_sets import describe_pair_set, read_template
@@ -84,7 +82,21 @@ def freeze(
     if newest is not None and newest.sha256 == info["sha256"]:
         shutil.rmtree(folder)
         return newest
-    return _register(database, job_id, folder, info, note)
+    record = info["record"]
+    return register_folder(
+        database,
+        folder,
+        info,
+        label=f"{name}@v{info['version']}, {info['rows']} curated pairs",
+        details={
+            "set_name": name,
+            "curated": record["counts"],
+            "mined_benchmark": record["mined_benchmark"],
+        },
+        name=name,
+        note=note.strip(),
+        job_id=job_id,
+    )
 
 
 def _own_name(session: Session, job_id: int) -> str:
@@ -168,40 +180,6 @@ def _mined_benchmark(parent: PairSetVersion | None) -> list[str]:
     except GuardUIError:
         return []
     return list(info.get("record", {}).get("mined_benchmark", []))
-
-
-def _register(
-    database: Database, job_id: int, folder: Path, info: dict[str, Any], note: str
-) -> PairSetVersion:
-    sha256, size = digest(folder)
-    details = {
-        "pairs": info["rows"],
-        "pairs_sha256": info["sha256"],
-        "set_name": info["name"],
-        "curated": info["record"]["counts"],
-        "mined_benchmark": info["record"]["mined_benchmark"],
-    }
-    with database.write() as session:
-        artifact = jobs.add_artifact(
-            session,
-            # `job:N` goes on meaning what the job itself made.
-            job_id=None,
-            kind="pair_set",
-            name=f"{info['name']}@v{info['version']}, {info['rows']} curated pairs",
-            path=str(folder.resolve()),
-            sha256=sha256,
-            size=size,
-            details=details,
-        )
-        return pair_sets.register_version(
-            session,
-            name=info["name"],
-            artifact_id=artifact.id,
-            sha256=info["sha256"],
-            rows=info["rows"],
-            job_id=job_id,
-            note=note.strip(),
-        )
 
 
 def to_study(database: Database, ids: Sequence[int] | SampleFilter, name: str) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -66,23 +68,44 @@ def import_version(
     with database.read() as session:
         folder, number = version_folder(settings, session, name)
     info = import_pairs(path, folder, name=name, version=number)
+    return register_folder(
+        database,
+        folder,
+        info,
+        label=f"{info['rows']} imported pairs",
+        details={"set_name": name, "imported_from": path.name},
+        name=name,
+        note=note,
+    )
+
+
+def register_folder(
+    database: Database,
+    folder: Path,
+    info: Mapping[str, Any],
+    *,
+    label: str,
+    details: Mapping[str, Any],
+    name: str,
+    note: str,
+    job_id: int | None = None,
+) -> PairSetVersion:
+    """Records a written pair set, of which `info` tells, as the next version of the set `name`.
+
+    `job_id` is the job whose samples it was made of; the artifact itself is no job's, so that
+    `job:N` goes on meaning what the job made.
+    """
     sha256, size = digest(folder)
-    details = {
-        "pairs": info["rows"],
-        "pairs_sha256": info["sha256"],
-        "set_name": name,
-        "imported_from": path.name,
-    }
     with database.write() as session:
         artifact = jobs.add_artifact(
             session,
             job_id=None,
             kind="pair_set",
-            name=f"{info['rows']} imported pairs",
+            name=label,
             path=str(folder.resolve()),
             sha256=sha256,
             size=size,
-            details=details,
+            details={"pairs": info["rows"], "pairs_sha256": info["sha256"], **details},
         )
         return pair_sets.register_version(
             session,
@@ -90,6 +113,6 @@ def import_version(
             artifact_id=artifact.id,
             sha256=info["sha256"],
             rows=info["rows"],
-            job_id=None,
+            job_id=job_id,
             note=note,
         )
