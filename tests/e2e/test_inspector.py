@@ -256,7 +256,7 @@ def test_drop_asks_why_and_restore_brings_back(inspector: Inspector) -> None:
     inspector.press("d")
     dialog = page.locator("#hs-drop")
     expect(dialog).to_be_visible()
-    dialog.get_by_label("Ambiguous conversation").check()
+    dialog.get_by_role("radio", name="Ambiguous conversation").check()
     dialog.locator("input[name=more]").fill("two readings")
     dialog.get_by_role("button", name="Drop", exact=True).click()
     inspector.says("Dropped")
@@ -274,7 +274,7 @@ def test_another_reason_needs_words(inspector: Inspector) -> None:
     page = inspector.open().pick(1).page
     inspector.press("d")
     dialog = page.locator("#hs-drop")
-    dialog.get_by_label("Another reason").check()
+    dialog.get_by_role("radio", name="Another reason").check()
     dialog.get_by_role("button", name="Drop", exact=True).click()
     expect(dialog).to_be_visible()
     assert inspector.row(1).review == "new"
