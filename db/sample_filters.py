@@ -15,6 +15,7 @@ from db.session import is_writing
 FLAGS = ("label_suspect", "duplicate", "near_equal", "length_gap")
 REVIEWS = ("new", "accepted", "dropped", "edited")
 HARDNESS = ("hard", "all_wrong", "settled")
+NEAR = 1e-9  # a weight of 1.2 is stored as 1.2000000000000002, and is 1.2 to whoever filters
 
 Row = HardSampleRow
 ORDERS: dict[str, tuple[UnaryExpression[Any] | InstrumentedAttribute[Any], ...]] = {
@@ -88,9 +89,9 @@ def range_conditions(session: Session, f: SampleFilter) -> list[ColumnElement[bo
     if f.max_length is not None:
         wanted.append(Row.length <= f.max_length)
     if f.min_weight is not None:
-        wanted.append(Row.weight >= f.min_weight)
+        wanted.append(Row.weight >= f.min_weight - NEAR)
     if f.max_weight is not None:
-        wanted.append(Row.weight <= f.max_weight)
+        wanted.append(Row.weight <= f.max_weight + NEAR)
     if f.text.strip():
         wanted.append(has_words(session, f.text, f.job_id))
     return wanted

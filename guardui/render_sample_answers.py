@@ -102,7 +102,8 @@ def generation(one: GenerationRow, row: HardSampleRow, split: Split) -> str:
         f"Answer {one.position + 1}{kind} <small class='num'>{one.tokens:,} tokens</small>"
         f'</summary><div class="in"><div class="gu-marks">{marks}</div>{fault}'
         f'{veil(len(one.text))}<div class="hs-secret" dir="auto">{body}</div>'
-        f'<pre hidden data-text="{one.position}">{esc(one.text)}</pre></div></details>'
+        # Browsers drop a line feed right after <pre>: this one, instead of the text's own.
+        f'<pre hidden data-text="{one.position}">\n{esc(one.text)}</pre></div></details>'
     )
 
 

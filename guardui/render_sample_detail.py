@@ -80,7 +80,7 @@ def actions(row: HardSampleRow) -> str:
     rest = _button("Relabel gold…", 'data-ask="relabel"') + _button(
         "To a study…", 'data-ask="study"'
     )
-    undo = _button("Undo", 'data-act="undo"', "", "u") if row.changes else ""
+    undo = _button("Undo last change", 'data-act="undo"') if row.changes else ""
     return (
         f'<div class="hs-actions" role="group" aria-label="Actions on this sample">{first}{rest}'
         f'{undo}<span class="grow"></span><button type="button" class="gu-copy" data-reveal '

@@ -71,8 +71,9 @@ class Entry:
         return sorted(point for point in found if math.isfinite(point[1]))
 
     def last(self, metric: str) -> float | None:
-        """The end of the curve as it is drawn."""
-        points = smoothed(self.points(metric, "steps"))
+        """Where it ended: the loss as its curve is drawn, smoothed; all else as it was recorded."""
+        points = self.points(metric, "steps")
+        points = smoothed(points) if metric == "loss" else points
         return points[-1][1] if points else None
 
 

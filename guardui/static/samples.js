@@ -110,6 +110,7 @@ class Inspector {
   answered(answer) {
     this.settle();
     const pending = this.waiting.length || this.wanted.size;
+    this.shownQuery = answer.query ?? this.shownQuery;
     if (!pending && answer.query !== undefined) {
       this.params = new URLSearchParams(answer.query);
       this.writeAddress(false);

@@ -52,7 +52,7 @@ class Curator extends Inspector {
   one() { return this.current() ? { ids: [Number(this.current())] } : null; }
 
   several() {
-    if (this.everything) return { ids: "all" };
+    if (this.everything) return { ids: "all", of: this.shownQuery };
     return { ids: [...this.selected].map(Number) };
   }
 
@@ -75,6 +75,15 @@ class Curator extends Inspector {
       this.act("undo", last);
     } else if (this.params.has("sample")) this.act("undo", this.one());
     else this.say("There is nothing to undo in this visit.", false);
+  }
+
+  // The open sample's own last change, whatever was done since elsewhere.
+  undoHere() {
+    const target = this.one();
+    if (!target) return;
+    const at = this.done.findLastIndex((one) => one.ids.length === 1 && one.ids[0] === target.ids[0]);
+    if (at >= 0) this.done.splice(at, 1);
+    this.act("undo", target);
   }
 
   ask(name, target, button) {

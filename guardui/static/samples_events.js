@@ -34,7 +34,7 @@ const clicked = (inspector, target, event) => {
   else if ((hit = on("[data-ask]"))) inspector.ask(hit.dataset.ask, hit.dataset.ask === "freeze" ? null : inspector.one(), hit);
   else if ((hit = on("button[data-act]"))) {
     const name = hit.dataset.act;
-    if (name === "undo") inspector.undo();
+    if (name === "undo") inspector.undoHere();
     else if (name === "pick") inspector.act("pick", { ...inspector.one(), chosen: hit.dataset.chosen, rejected: hit.dataset.rejected });
     else inspector.review(name, inspector.one());
   } else if ((hit = on("summary"))) {
@@ -126,6 +126,8 @@ const listen = (inspector) => {
   addEventListener("popstate", () => {
     if (new URL(location.href).searchParams.get("tab") !== "samples") return;
     inspector.readAddress();
+    inspector.selected.clear(); // they may be of another set
+    inspector.everything = false;
     if (shown()) inspector.view(ALL);
     else document.querySelector("#tabs > .tab-wrapper [role=tab][data-tab-id=samples]")?.click();
   });

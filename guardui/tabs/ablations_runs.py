@@ -59,7 +59,7 @@ def asked_for(given: Sequence[Any]) -> tuple[str, dict[str, Any], dict[str, str]
         if value != "" and key in fields and key != swept and value != _default(stage, key)
     }
     shared |= read_assignments(line for line in (more or "").splitlines() if line.strip())
-    presets = {stage.name: preset} if preset and preset != usual_preset(stage) else {}
+    presets = {stage.name: preset} if preset and preset != USUAL_PRESET else {}
     return name, shared | {"values": values or ""}, presets, bool(skip)
 
 

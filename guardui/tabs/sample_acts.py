@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from db.samples import SampleFilter, get_sample
 from db.session import Database
 from guardui.render_sample_sets import version_name
@@ -53,13 +55,23 @@ def _wanted(database: Database, asked: Mapping[str, Any]) -> list[int] | SampleF
     """The samples that are meant: by id, or all that match the address."""
     ids = asked.get("ids")
     if ids == "all":
+        # `of` is the address of the list that was seen, which may not be that of the page any more.
         with database.read() as session:
-            return whole(session, read_place(str(asked.get("query", "")))).filter
+            return _meant(session, str(asked.get("of", asked.get("query", ""))))
     if not isinstance(ids, list) or not all(type(one) is int for one in ids):
         raise InputError(f"ids={str(ids)[:40]}: must be a list of numbers, or all")
     if not ids or len(ids) > MOST_AT_ONCE:
         raise InputError(f"ids: {len(ids)} samples are named, must be 1 to {MOST_AT_ONCE:,}")
     return ids
+
+
+def _meant(session: Session, query: str) -> SampleFilter:
+    """What an address names; no other set stands in for one that is gone, as on the page."""
+    place = read_place(query)
+    named, found = place.filter.job_id, whole(session, place).filter
+    if named is not None and found.job_id != named:
+        raise InputError(f"set={named}: has no hard samples any more; its job was run again")
+    return found
 
 
 def _one(asked: Mapping[str, Any]) -> int:
@@ -168,7 +180,7 @@ def _study(database: Database, asked: Mapping[str, Any]) -> Done:
 
 def _freeze(database: Database, asked: Mapping[str, Any]) -> Done:
     with database.read() as session:
-        job_id = whole(session, read_place(str(asked.get("query", "")))).filter.job_id
+        job_id = _meant(session, str(asked.get("query", ""))).job_id
     if job_id is None:
         raise InputError("set: there is none to freeze, no job brought hard samples")
     version = curation.freeze(

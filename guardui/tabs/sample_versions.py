@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from db.models import PairSetVersion
+from db.models import PairSet, PairSetVersion
 from db.pair_sets import get_version, list_pair_sets
 from db.session import Database
 from guardui.access import Role, role_of
@@ -39,10 +39,17 @@ def versions_part(session: Session, job_id: int | None, asked: Mapping[str, Any]
         version
         for one in list_pair_sets(session)
         for version in one.versions
-        if one.job_id == job_id or version.artifact.job_id == job_id
+        if _made_of(version, one) == job_id
     ]
     found.sort(key=lambda version: version.id, reverse=True)
     return versions(found, _compared(session, asked))
+
+
+def _made_of(version: PairSetVersion, named: PairSet) -> int | None:
+    """The job whose samples a version has: several jobs may share the name of a set."""
+    artifact = version.artifact
+    curated = artifact.details.get("curated_job")
+    return artifact.job_id or curated or named.job_id
 
 
 def _compared(session: Session, asked: Mapping[str, Any]) -> str:

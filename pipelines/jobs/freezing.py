@@ -55,7 +55,6 @@ def freeze(
             raise NotFoundError(f"job={job_id}: there is no such job")
         name = check_name(name.strip() or _own_name(session, job_id))
         parent = pair_sets.find_version(session, name) or _made_by(session, job_id)
-        folder, number = version_folder(settings, session, name)
         kept = list(_kept(session, job_id, only_accepted))
         if not kept:
             raise InputError(
@@ -64,6 +63,7 @@ def freeze(
                 if only_accepted
                 else "Restore some of the dropped ones.",
             )
+        folder, number = version_folder(settings, session, name)
         parent_name = f"{parent.pair_set.name}@v{parent.version}" if parent else None
         info = write_pair_set(
             folder,
@@ -72,7 +72,7 @@ def freeze(
             gamma=gamma_of(job),
             pairing="random" if job.config.get("pairing") == "random" else "longest",
             ranges=job_ranges(session, job),
-            record=_record(session, job, only_accepted, [row for _, row in kept], parent),
+            record=_record(session, job, only_accepted, [row for _, row in kept]),
             human_edited=[row.row_id for _, row in kept if row.human_edited],
             name=name,
             version=number,
@@ -91,6 +91,7 @@ def freeze(
         details={
             "set_name": name,
             "curated": record["counts"],
+            "curated_job": job_id,
             "mined_benchmark": record["mined_benchmark"],
         },
         name=name,
@@ -143,7 +144,6 @@ def _record(
     job: Job,
     only_accepted: bool,
     kept: Sequence[HardSampleRow],
-    parent: PairSetVersion | None,
 ) -> dict[str, Any]:
     """What people did to what was mined, counted over all of the job's samples."""
     query = select(
@@ -169,14 +169,14 @@ def _record(
             "without_pair": sum(hardness != "hard" for *_, hardness in rows),
         },
         "drop_reasons": dict(Counter(dropped).most_common()),
-        "mined_benchmark": _mined_benchmark(parent),
+        "mined_benchmark": _mined_benchmark(_made_by(session, job.id)),
     }
 
 
-def _mined_benchmark(parent: PairSetVersion | None) -> list[str]:
-    """A warning of the set that this one comes from goes with it."""
+def _mined_benchmark(made: PairSetVersion | None) -> list[str]:
+    """The warning of what the job itself made; its set's name may be other jobs' too."""
     try:
-        info = describe_pair_set(parent.artifact.path) if parent is not None else {}
+        info = describe_pair_set(made.artifact.path) if made is not None else {}
     except GuardUIError:
         return []
     return list(info.get("record", {}).get("mined_benchmark", []))

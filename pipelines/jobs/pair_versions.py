@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,12 +50,19 @@ def check_name(name: str) -> str:
 
 
 def version_folder(settings: Settings, session: Session, name: str) -> tuple[Path, int]:
-    """(an empty place for the next version of this set, its number)."""
+    """(an empty folder for the next version of this set, its number).
+
+    The folder is made here, so that nobody who freezes the set at the same time gets it too.
+    """
     number = pair_sets.next_version(session, name)
     folder = settings.home / "pair_sets" / name / f"v{number}"
-    while folder.exists():  # left by an attempt that ended before it was recorded
-        folder = folder.with_name(folder.name + "-again")
-    return folder, number
+    while True:
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:  # another's, or left by an attempt that was never recorded
+            folder = folder.with_name(folder.name + "-again")
+        else:
+            return folder, number
 
 
 def import_version(
@@ -67,7 +75,11 @@ def import_version(
     check_name(name)
     with database.read() as session:
         folder, number = version_folder(settings, session, name)
-    info = import_pairs(path, folder, name=name, version=number)
+    try:
+        info = import_pairs(path, folder, name=name, version=number)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
     return register_folder(
         database,
         folder,

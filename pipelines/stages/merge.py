@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -22,7 +23,7 @@ from pipelines.mining import SET_NAME
 from pipelines.pair_rows import Row
 from pipelines.pair_sets import describe_pair_set, read_pairs, read_samples, read_template
 from pipelines.pair_weights import read_ranges
-from pipelines.pair_writing import fresh_folder, write_pair_set
+from pipelines.pair_writing import SAMPLES, fresh_folder, write_pair_set
 from pipelines.schema import HardSample, InputError
 from pipelines.stages.base import ESSENTIAL, Stage, StageConfig, StageContext
 from pipelines.template import GuardTemplate
@@ -64,6 +65,12 @@ def check(config: MergeConfig) -> list[str]:
         raise InputError(f"sets={', '.join(twice)}: named twice")
     known = [one for one in config.sets if not one.startswith(("job:", "artifact:"))]
     same_template(known)
+    for one in known:
+        if not (Path(one) / SAMPLES).is_file():
+            raise InputError(
+                f"sets={one}: has pairs but not the samples that they are of, as an imported set; "
+                "only what a job mined or merged, or was frozen of it, can be merged"
+            )
     return [f"{one}: {len(pairs_of(one)):,} pairs" for one in known]
 
 

@@ -88,6 +88,13 @@ def test_the_final_loss_is_where_the_curve_ends() -> None:
     assert [name for _, name, _ in held] == ["1", "2"]
 
 
+def test_counts_and_held_out_losses_are_told_as_recorded() -> None:
+    records = [Record(step, {"hard_samples": 2.0 * step}) for step in range(1, 4 * FEW)]
+    assert Entry(1, "1", "mine", "succeeded", records=records).last("hard_samples") == 8.0 * FEW - 2
+    long = entry(2, "2", [1.0 / step for step in range(1, 8 * FEW + 1)])
+    assert long.last("eval_loss") == 1.0 / (8 * FEW) + 0.1
+
+
 def test_columns_that_no_job_has_are_left_out() -> None:
     names = [column.name for column in columns_of(group(ONE, TWO))]
     assert names == ["loss", "eval_loss", "seconds", "peak_memory"]

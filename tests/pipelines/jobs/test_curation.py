@@ -9,6 +9,8 @@ from db import jobs, pair_sets, samples, studies
 from db.models import HardSampleRow, SampleChange
 from db.samples import SampleFilter
 from db.session import Database
+from guardui.tabs.sample_acts import perform
+from guardui.tabs.sample_versions import versions_part
 from pipelines.hard_samples import find_all_wrong, find_hard_sample, weigh
 from pipelines.jobs import curation
 from pipelines.jobs.sample_rows import store_samples
@@ -411,6 +413,47 @@ def test_freeze_under_a_name_and_only_what_is_accepted(database: Database, job_i
     with database.read() as session:
         assert {one.name for one in pair_sets.list_pair_sets(session)} == {"clean", "copy"}
         assert jobs.artifacts(session, "pair_set", job_id) == [], "job:N is what the job made"
+
+
+def test_a_version_is_its_job_s_though_others_share_its_name(
+    database: Database, job_id: int
+) -> None:
+    with database.write() as session:
+        other = jobs.add_job(session, stage="mine", config={"gamma": 0.2}).id
+    store_samples(database, other, weigh([mined("z", RIGHT, WRONG)], 0.2))
+    curation.freeze(database, other, name="shared")
+    version = curation.freeze(database, job_id, name="shared")
+    assert version.version == 2
+    with database.read() as session:
+        shown = [versions_part(session, one, {}) for one in (other, job_id)]
+    assert ["shared@v1" in one for one in shown] == [True, False]
+    assert ["shared@v2" in one for one in shown] == [False, True]
+
+
+def test_all_of_a_set_that_is_gone_are_not_those_of_another(
+    database: Database, job_id: int
+) -> None:
+    with database.write() as session:
+        gone = jobs.add_job(session, stage="mine", config={"gamma": 0.2}).id
+    for asked in ({"act": "accept", "ids": "all"}, {"act": "freeze"}):
+        with pytest.raises(InputError, match=f"set={gone}: has no hard samples any more"):
+            perform(database, asked | {"query": f"set={gone}"})
+    assert set(column(database, job_id, "review").values()) == {"new"}
+    # What was seen counts, not what the page has gone on to.
+    seen = f"set={job_id}&source=WildGuard"
+    perform(database, {"act": "accept", "ids": "all", "of": seen, "query": f"set={job_id}"})
+    assert [
+        one for one, review in column(database, job_id, "review").items() if review != "new"
+    ] == ["d"]
+
+
+def test_a_weight_is_found_by_the_figure_that_is_shown(database: Database, job_id: int) -> None:
+    heaviest = max(column(database, job_id, "weight").values())
+    assert heaviest > 1.2, "what 1.2 is as a sum of floats"
+    with database.read() as session:
+        at_most = samples.count_samples(session, SampleFilter(job_id=job_id, max_weight=1.2))
+        every = samples.count_samples(session, SampleFilter(job_id=job_id))
+    assert at_most == every
 
 
 @pytest.mark.parametrize("name", ["../up", "a@v1", "a\0b", "..", "x" * 101])
