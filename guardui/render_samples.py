@@ -41,12 +41,13 @@ def samples_list(place: Place, lines: Sequence[SampleLine], matching: int) -> st
 
 
 def nothing_mined() -> str:
-    """Before any mining or merge job has brought samples."""
-    return empty(
+    """Before any mining or merge job has brought samples; the stylesheet then hides the rest."""
+    told = empty(
         "No hard samples yet",
         "Launch Mine hard samples in the Train tab, or a whole recipe; they appear here when the "
         "job ends.",
     )
+    return f'<div class="hs-none">{told}</div>'
 
 
 def nothing_here(place: Place, matching: int) -> str:
