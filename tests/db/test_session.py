@@ -54,6 +54,16 @@ def test_migrations_make_the_partial_index(database: Database) -> None:
     assert "starting" in str(lease["dialect_options"][f"{backend}_where"])
 
 
+def test_what_is_read_together_is_of_one_moment(database: Database) -> None:
+    with database.read() as session:
+        assert jobs.list_jobs(session) == []
+        with database.write() as other:
+            jobs.add_job(other, stage="rsft", config={})
+        assert jobs.list_jobs(session) == []
+    with database.read() as session:
+        assert len(jobs.list_jobs(session)) == 1
+
+
 def test_upgrade_twice_changes_nothing(database: Database) -> None:
     with database.write() as session:
         jobs.add_job(session, stage="rsft", config={})

@@ -172,3 +172,9 @@ def test_balance_is_told_in_sentences() -> None:
     assert "4 now, 8 then" in said
     assert "gold harmful goes from 25% to 50%" in said
     assert "2.00 times as long" in said
+
+
+def test_a_text_that_begins_with_a_line_feed_keeps_it() -> None:
+    row = sample(generations=[answer(0, "harmful", text="\nfirst"), answer(1, "unharmful")])
+    # What browsers drop is the line feed before it.
+    assert '<pre hidden data-text="0">\n\nfirst</pre>' in sample_detail(row, steps)

@@ -1,6 +1,7 @@
 """Merging frozen sets: what is handed over, recorded and refused, and as a job."""
 
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -116,6 +117,12 @@ def test_sets_are_needed_once_each(sets):
         check([])
     with pytest.raises(InputError, match=f"sets={sets[0]}: named twice"):
         check([sets[0], sets[0]])
+
+
+def test_a_set_without_samples_is_refused_before_it_is_queued(sets):
+    (Path(sets[1]) / "samples.jsonl").unlink()
+    with pytest.raises(InputError, match=r"sets=.*: has pairs but not the samples"):
+        check(sets)
 
 
 def test_sets_of_two_templates_are_refused_by_name(sets, tmp_path):
