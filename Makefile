@@ -14,7 +14,9 @@ GUARDUI_TEST_MODELS ?= $(or $(GUARDUI_HOME),$(HOME)/.guardui)/models
 export GUARDUI_TEST_MODELS
 
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Python compiles a module when it is first imported; pip would compile all that it installs, of
+# which most is never used: half of the time that it takes.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 .PHONY: run test check bench clean
 .DELETE_ON_ERROR:
@@ -23,18 +25,20 @@ run: $(VENV)/.run
 	@$(BIN)/guardui fetch || echo "The page starts all the same; a run fetches its base model first."
 	$(BIN)/guardui serve
 
-test: $(VENV)/.test
+# Tiny models gain nothing from threads: the files of tests are shared out over the cores instead.
+test: $(VENV)/.dev
 	@command -v chromium >/dev/null || \
 		echo "No chromium: the browser tests are skipped (Debian: apt-get install chromium)."
 	@$(BIN)/guardui fetch || echo "No demo base model: the tests marked slow are skipped."
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder $(PYTEST_FLAGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.test
+bench: $(VENV)/.dev
 	@$(BIN)/guardui fetch
 	@for script in tests/bench/*.py; do \
 		[ -f "$$script" ] || continue; \
@@ -55,10 +59,8 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/.made
 	$(INSTALL) -e .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.run
-	$(INSTALL) -e ".[test]"
-	@touch $@
-
-$(VENV)/.dev: $(VENV)/.run
-	$(INSTALL) -e ".[dev]"
-	@touch $@
+# All at once: each further run of pip's would resolve and build anew.
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
+	@echo "Installing GuardUI, its libraries and its tests' into $(VENV); the first time takes minutes."
+	$(INSTALL) -e ".[test,dev]"
+	@touch $(VENV)/.run $@

@@ -1,6 +1,7 @@
-"""The tables: jobs, their groups, events and artifacts, and studies.
+"""The tables: jobs, their groups, events and artifacts.
 
-Those of mining stand in `db/sample_models.py` and are named here too.
+Those of mining stand in `db/sample_models.py`, those of preference studies in
+`db/study_models.py`; both are named here too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from sqlalchemy import (
     Integer,
     String,
     Text,
-    UniqueConstraint,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -29,6 +29,15 @@ from db.sample_models import HardSampleRow as HardSampleRow
 from db.sample_models import PairSet as PairSet
 from db.sample_models import PairSetVersion as PairSetVersion
 from db.sample_models import SampleChange as SampleChange
+from db.study_models import Annotator as Annotator
+from db.study_models import AnnotatorName as AnnotatorName
+from db.study_models import Rating as Rating
+from db.study_models import Study as Study
+from db.study_models import StudyItem as StudyItem
+from db.study_models import StudyPair as StudyPair
+from db.study_models import StudySkip as StudySkip
+from db.study_models import StudySlot as StudySlot
+from db.study_models import StudyTrace as StudyTrace
 
 WAITING = ("queued", "blocked")
 ACTIVE = ("starting", "running", "stopping")
@@ -168,64 +177,3 @@ class Artifact(Base):
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime] = mapped_column(default=now)
     job: Mapped[Job | None] = relationship(back_populates="artifacts")
-
-
-class Study(Base):
-    """A blinded comparison of two arms' reasoning."""
-
-    __tablename__ = "studies"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(200), unique=True)
-    question: Mapped[str] = mapped_column(Text, default="Whose reasoning is better?")
-    arms: Mapped[list[Any]] = mapped_column()  # the two arms' names, in a fixed order
-    created_at: Mapped[datetime] = mapped_column(default=now)
-    pairs: Mapped[list[StudyPair]] = relationship(order_by="StudyPair.id", passive_deletes=True)
-
-
-class StudyPair(Base):
-    """One conversation with a reasoning trace from each arm."""
-
-    __tablename__ = "study_pairs"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"), index=True)
-    prompt: Mapped[str] = mapped_column(Text)
-    response: Mapped[str | None] = mapped_column(Text)
-    first: Mapped[str] = mapped_column(Text)  # the trace of arms[0]
-    second: Mapped[str] = mapped_column(Text)  # the trace of arms[1]
-
-
-class Assignment(Base):
-    """A pair that was shown to a person, and which arm stood left; it never leaves the server."""
-
-    __tablename__ = "assignments"
-    __table_args__ = (
-        UniqueConstraint("pair_id", "annotator"),
-        CheckConstraint("left_arm in (0, 1)", name="left_arm"),
-    )
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    pair_id: Mapped[int] = mapped_column(ForeignKey("study_pairs.id", ondelete="CASCADE"))
-    annotator: Mapped[str] = mapped_column(String(100), index=True)
-    left_arm: Mapped[int] = mapped_column()
-    created_at: Mapped[datetime] = mapped_column(default=now)
-
-
-class Rating(Base):
-    """One person's preference on one pair. Scores run from 1 (left much) to 5 (right much)."""
-
-    __tablename__ = "ratings"
-    __table_args__ = (
-        UniqueConstraint("pair_id", "annotator"),
-        CheckConstraint("score between 1 and 5", name="score"),
-        CheckConstraint("left_arm in (0, 1)", name="left_arm"),
-    )
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    pair_id: Mapped[int] = mapped_column(ForeignKey("study_pairs.id", ondelete="CASCADE"))
-    annotator: Mapped[str] = mapped_column(String(100))
-    left_arm: Mapped[int] = mapped_column()
-    score: Mapped[int] = mapped_column()
-    seconds: Mapped[float] = mapped_column(Float, default=0.0)
-    created_at: Mapped[datetime] = mapped_column(default=now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,16 @@ from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.orm import Session
 
+logger = logging.getLogger(__name__)
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MILLISECONDS = 10_000
+SYNCHRONOUS = "FULL"
+"""A commit is on the disk when it returns: "saved" holds through a power cut, for milliseconds."""
 UPGRADE_LOCK = 0x6755495F  # any constant; all processes that upgrade agree on it
 WRITES = "guardui_writes"
+ERASED = "guardui_erased"
+"""In the `info` of a session that deletes what is to be gone from the disk once it commits."""
 FOUND = "found_samples"  # a table of each SQLite connection's own, for `db/sample_search.py`
 
 
@@ -36,11 +43,15 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = driver_url(url)
         self.is_sqlite = make_url(self.url).get_backend_name() == "sqlite"
-        self.engine: Engine = create_engine(self.url, pool_pre_ping=not self.is_sqlite)
+        # What people write, and what lets them in, is in no message of an error, nor in a log.
+        self.engine: Engine = create_engine(
+            self.url, pool_pre_ping=not self.is_sqlite, hide_parameters=True
+        )
         if self.is_sqlite:
             self.engine.dialect.statement_compiler = _WithHints
             event.listen(self.engine, "connect", _set_pragmas)
             event.listen(self.engine, "begin", _begin)
+        self._turn = threading.Lock()
         self._writer = self.engine.execution_options(**{WRITES: True})
         # PostgreSQL would otherwise see another moment with each statement.
         snapshot = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
@@ -59,8 +70,33 @@ class Database:
         On SQLite it takes the write lock at its first statement, so what it reads cannot change
         before it writes.
         """
-        with Session(self._writer, expire_on_commit=False) as session, session.begin():
-            yield session
+        with self._in_turn():
+            with Session(self._writer, expire_on_commit=False) as session, session.begin():
+                yield session
+            if self.is_sqlite and session.info.get(ERASED):
+                self._empty_log()
+
+    def _empty_log(self) -> None:
+        """Writes SQLite's log into its file and empties it, or what was erased is still in both."""
+        with self.engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            busy = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            logger.warning("others read the database: what was erased stays in its log for a while")
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Lets this process's writers to SQLite wait in line.
+
+        SQLite itself has those who find it locked look again after longer and longer pauses, so
+        that of many some never get in.
+        """
+        mine = self.is_sqlite and self._turn.acquire(timeout=BUSY_MILLISECONDS / 1000)
+        try:
+            yield
+        finally:
+            if mine:
+                self._turn.release()
 
     def dispose(self) -> None:
         """Closes the pooled connections."""
@@ -99,7 +135,7 @@ def _set_pragmas(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
     _use_wal(connection)
-    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute(f"CREATE TEMP TABLE {FOUND} (id INTEGER PRIMARY KEY)")

@@ -18,34 +18,47 @@ from guardui.access import Role, role_of
 from guardui.jsonable import job_json, verdict_json
 from guardui.live import Live, moderator_choices
 from guardui.render_job import latest
+from pipelines.classify import MODES, Mode
 from pipelines.jobs import queue
 from pipelines.schema import GuardUIError, InputError, NotFoundError
 from pipelines.settings import Settings
-
-MODES = ("reasoning",)
 
 
 def publish(database: Database, settings: Settings, live: Live) -> None:
     """Names the endpoints inside the present Blocks."""
 
     def classify(
-        prompt: str, response: str = "", adapter: str = "", mode: str = "reasoning"
+        prompt: str, response: str = "", adapter: str = "", mode: str = "reason"
     ) -> dict[str, Any]:
-        """One moderation: labels for the three tasks, the reasoning, and the parse error if any."""
-        if mode not in MODES:
-            raise InputError(f"mode={mode}: must be one of {', '.join(MODES)}")
+        """One moderation: labels for the three tasks, their probabilities, the reasoning, and the
+        parse error if any. `mode` is `reason`, or `fast` for labels without reasoning."""
+        chosen = read_mode(mode)
         ref = adapter or moderator_choices(database)[0][1]
         verdict = None
-        for progress in live.stream(prompt, response or None, ref):
+        for progress in live.stream(prompt, response or None, ref, mode=chosen):
             verdict = progress.verdict
             seconds = progress.seconds
         if verdict is None:
             raise InputError("prompt: the moderation ended without a verdict")
-        return verdict_json(verdict) | {"adapter": ref, "seconds": round(seconds, 3)}
+        return verdict_json(verdict) | {
+            "adapter": ref,
+            "mode": chosen,
+            "seconds": round(seconds, 3),
+        }
 
     gr.api(_answering(classify), api_name="classify", concurrency_limit=8)
     if role_of(settings) is Role.RESEARCHER:
         _publish_jobs(database)
+
+
+def read_mode(mode: str) -> Mode:
+    """The mode that a caller asks for; `reasoning` is what `reason` was called before."""
+    for known in MODES:
+        if mode == known:
+            return known
+    if mode == "reasoning":
+        return "reason"
+    raise InputError(f"mode={mode}: must be one of {', '.join(MODES)}")
 
 
 def _publish_jobs(database: Database) -> None:

@@ -15,6 +15,7 @@ from db import jobs as job_rows
 from db.models import ENDED
 from db.session import Database
 from guardui import (
+    cli_benchmarks,
     cli_curves,
     cli_group,
     cli_groups,
@@ -22,7 +23,10 @@ from guardui import (
     cli_pairs,
     cli_plan,
     cli_quality,
+    cli_report,
+    cli_score,
     cli_study,
+    cli_study_export,
 )
 from guardui import cli_output as show
 from guardui.cli_base import (
@@ -42,6 +46,7 @@ from pipelines.settings import get_settings
 
 __all__ = [
     "app",
+    "cli_benchmarks",
     "cli_curves",
     "cli_group",
     "cli_groups",
@@ -49,7 +54,10 @@ __all__ = [
     "cli_pairs",
     "cli_plan",
     "cli_quality",
+    "cli_report",
+    "cli_score",
     "cli_study",
+    "cli_study_export",
     "main",
     "read_values",
 ]

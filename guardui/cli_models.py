@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,8 +14,11 @@ from guardui import cli_output as show
 from guardui.cli_base import Json, command, open_home
 from guardui.jsonable import verdict_json
 from pipelines.jobs.queue import resolve_reference
-from pipelines.schema import InputError
+from pipelines.schema import InputError, Verdict
 from pipelines.settings import get_settings
+
+if TYPE_CHECKING:
+    from pipelines.classify import Moderator
 
 
 @command
@@ -44,6 +49,9 @@ def classify(
     adapter: Annotated[
         str | None, typer.Option(help="artifact:ID, job:ID, a folder, a Hub id, or a base model.")
     ] = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Weigh the labels without writing any reasoning.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Moderate one conversation. Without --adapter, the newest adapter does it."""
@@ -61,18 +69,35 @@ def classify(
     with show.quiet_libraries(), show.job_progress(as_json) as report:
         report("activity", {"text": f"loading {adapter}"})
         moderator = open_moderator(ref, get_settings())
-        for progress in moderator.stream(prompt, response):
-            report("activity", {"text": f"{progress.tokens} tokens"})
-    assert progress.verdict is not None
-    answer = verdict_json(progress.verdict) | {
+        start = time.perf_counter()
+        if fast:
+            verdict = moderator.fast(prompt, response)
+        else:
+            verdict = _written(moderator, prompt, response, report)
+        seconds = time.perf_counter() - start
+    answer = verdict_json(verdict) | {
         "adapter": adapter,
-        "seconds": round(progress.seconds, 3),
+        "mode": "fast" if fast else "reason",
+        "seconds": round(seconds, 3),
     }
     if as_json:
         show.print_json(answer)
     else:
-        show.out.print(answer["reasoning"] or answer["raw"], markup=False)
+        if not fast:
+            show.out.print(answer["reasoning"] or answer["raw"], markup=False)
         show.print_verdict(answer)
+
+
+def _written(
+    moderator: Moderator,
+    prompt: str,
+    response: str | None,
+    report: Callable[[str, Mapping[str, Any]], None],
+) -> Verdict:
+    for progress in moderator.stream(prompt, response, probabilities=True):
+        report("activity", {"text": f"{progress.tokens} tokens"})
+    assert progress.verdict is not None
+    return progress.verdict
 
 
 @command

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from guardui.jsonable import error_json
+from guardui.render import percent_sure
 from guardui.render_group import rows_said, together
 from guardui.render_jobs import duration
 from guardui.render_plan import plan_line
@@ -113,13 +114,18 @@ def print_job(job: Mapping[str, Any]) -> None:
 
 
 def print_verdict(answer: Mapping[str, Any]) -> None:
-    """Three verdicts, each by word and sign."""
+    """Three verdicts, each by word and sign, with the probability of the label where known."""
     signs = {"harmful": "⚠", "unharmful": "✓", "refusal": "↩", "compliance": "→", None: "-"}
     styles = {"harmful": "bold red", "unharmful": "bold green"}
     for task in GuardTask:
         label = answer["verdicts"][task.value]
         shown = Text(f"{signs[label]} {label or 'n/a'}", style=styles.get(label or "", "bold"))
-        out.print(Text(f"{task.heading:<10}") + shown)
+        positive = answer["probabilities"][task.value]
+        sure = ""
+        if label and positive is not None:
+            share = positive if label == task.labels[0] else 1 - positive
+            sure = f"  {percent_sure(share)} sure"
+        out.print(Text(f"{task.heading:<10}") + shown + Text(sure, style="dim"))
     if answer["error"]:
         out.print(Text(f"! the answer could not be parsed: {answer['error']}", style="bold yellow"))
 

@@ -22,8 +22,10 @@ from db.models import Artifact
 from db.session import Database
 from guardui.render import day
 from guardui.render_jobs import job_name
+from pipelines.benchmarks import BENCHMARKS
 from pipelines.presets import BASES
 from pipelines.stages.base import Stage, StageConfig, kinds_taken
+from pipelines.studies.arms import MODES
 
 Kind = Literal["bool", "choice", "number", "list", "reference", "references", "text"]
 Choices = Sequence[tuple[str, str]]
@@ -168,14 +170,22 @@ def reference_choices(spec: FieldSpec, artifacts: Choices) -> list[tuple[str, st
         offered.append(("starter — the set that ships with GuardUI", "starter"))
     if spec.reference == "model":
         offered += [(name, name) for name in BASES]
+    if spec.reference == "benchmark":
+        offered += [
+            (f"{one.name} — {one.task.heading.lower()}", one.name) for one in BENCHMARKS.values()
+        ]
     return offered + list(artifacts)
 
 
 def artifact_choices(database: Database, kind: str) -> list[tuple[str, str]]:
     """Every artifact that a reference of this kind may name, newest first:
-    `artifact:7 — R-SFT #5, 20 Nov 14:05`."""
+    `artifact:7 — R-SFT #5, 20 Nov 14:05`. Evaluations without traces are no arms."""
     with database.read() as session:
         found = artifacts(session, kind=kinds_taken(kind))
+    if kind == "arm":
+        found = [
+            one for one in found if one.kind != "evaluation" or one.details.get("mode") in MODES
+        ]
     return [
         (f"artifact:{one.id} — {_made_by(one)}, {day(one.created_at)}", f"artifact:{one.id}")
         for one in found
@@ -183,6 +193,8 @@ def artifact_choices(database: Database, kind: str) -> list[tuple[str, str]]:
 
 
 def _made_by(artifact: Artifact) -> str:
+    if artifact.kind == "evaluation" and artifact.job:  # one of several of its job's
+        return f"{artifact.name} in {job_name(artifact.job)}"
     return job_name(artifact.job) if artifact.job else artifact.name or artifact.kind
 
 

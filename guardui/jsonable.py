@@ -10,7 +10,8 @@ from pipelines.schema import DataError, GuardTask, GuardUIError, Verdict
 
 
 def verdict_json(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as the API gives it; `flagged` is fail-closed."""
+    """A verdict as the API gives it; `flagged` is fail-closed, and a probability is that of the
+    task's positive class, or None where there is none."""
     labels = {task.value: verdict.label(task) for task in GuardTask}
     harmful = any(
         labels[task] == "harmful"
@@ -18,6 +19,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
     )
     return {
         "verdicts": labels,
+        "probabilities": {task.value: verdict.probabilities.get(task) for task in GuardTask},
         "flagged": harmful or verdict.error is not None,
         "reasoning": verdict.reasoning,
         "raw": verdict.raw,

@@ -14,10 +14,11 @@ from db.models import ACTIVE, now
 from db.session import Database
 from guardui import api
 from guardui.access import Role, role_of
+from guardui.compare_runs import ids_of
 from guardui.live import Live
 from guardui.render import header
 from guardui.render_jobs import running_line
-from guardui.tabs import ablations, classify, hard_samples, jobs, rate, train
+from guardui.tabs import ablations, classify, compare, hard_samples, jobs, rate, studies, train
 from guardui.tabs.wiring import QUIET, html
 from pipelines.jobs.queue import detect_device
 from pipelines.settings import Settings
@@ -40,7 +41,8 @@ def build_page(database: Database, settings: Settings) -> gr.Blocks:
             if role_of(settings) is Role.RESEARCHER:
                 _build_workshop(page, database, settings, tabs, launched)
             with gr.Tab("Rate", id="rate"):
-                rate.build(database, settings)
+                rate.build()
+            page.load(rate.in_front, None, tabs, **QUIET)
         gr.on([pulse.tick, page.load], lambda: header_html(database, settings), None, top, **QUIET)
         classify_tab.select(refresh, moderators, moderators, **QUIET)
         page.load(refresh, moderators, moderators, **QUIET)
@@ -51,7 +53,7 @@ def build_page(database: Database, settings: Settings) -> gr.Blocks:
 def _build_workshop(
     page: gr.Blocks, database: Database, settings: Settings, tabs: gr.Tabs, launched: gr.State
 ) -> None:
-    """Train, Jobs, Ablations and Hard samples, and what goes between them."""
+    """Train, Jobs, Ablations, Hard samples, Compare, Studies, and what goes between them."""
     with gr.Tab("Train", id="train") as train_tab:
         forms = train.build(database, settings, launched)
     with gr.Tab("Jobs", id="jobs") as jobs_tab:
@@ -60,6 +62,10 @@ def _build_workshop(
         compared = ablations.build(database, settings)
     with gr.Tab("Hard samples", id="samples"):
         hard_samples.build(database, forms, tabs)
+    with gr.Tab("Compare", id="compare") as compare_tab:
+        evaluated = compare.build(database)
+    with gr.Tab("Studies", id="studies") as studies_tab:
+        studied = studies.build(database, settings)
 
     def to_jobs(job: str | None, *rest: Any) -> dict[Any, Any]:
         return board.refresh(job, *rest)
@@ -71,14 +77,21 @@ def _build_workshop(
     train_tab.select(lambda: forms.offers(database), None, forms.reference_fields, **QUIET)
     jobs_tab.select(to_jobs, board.inputs, board.outputs, **QUIET)
     ablations_tab.select(compared.refresh, compared.inputs, compared.outputs, **QUIET)
+    compare_tab.select(evaluated.refresh, evaluated.inputs, evaluated.outputs, **compare.COUNTING)
+    studies_tab.select(studied.refresh, studied.inputs, studied.outputs, **studies.COUNTING)
     # The boards' timers run only while somebody looks at them.
-    tabs.select(board_timers, None, [board.timer, compared.timer], **QUIET)
+    tabs.select(board_timers, None, [board.timer, compared.timer, studied.timer], **QUIET)
     page.load(opened, board.inputs[1:], board.outputs, **QUIET)
 
     def asked(request: gr.Request, *rest: Any) -> dict[Any, Any]:
         return group_asked_for(compared, tabs, request.query_params.get("group", ""), *rest)
 
     page.load(asked, compared.inputs[1:], [*compared.outputs, compared.timer, tabs], **QUIET)
+
+    def lined_up(request: gr.Request, *rest: Any) -> dict[Any, Any]:
+        return runs_asked_for(evaluated, tabs, request.query_params.get("compare", ""), *rest)
+
+    page.load(lined_up, evaluated.inputs[1:], [*evaluated.outputs, tabs], **QUIET)
 
     def picked(event: gr.EventData, *rest: Any) -> dict[Any, Any]:
         # A tab that is chosen from here, not by a click, tells nobody: the timers are set too.
@@ -92,8 +105,8 @@ def _build_workshop(
 
 
 def board_timers(event: gr.SelectData) -> list[gr.Timer]:
-    """The timers of Jobs and of Ablations, each on while its tab is in front."""
-    return [gr.Timer(active=event.value == name) for name in ("Jobs", "Ablations")]
+    """The timers of Jobs, Ablations and Studies, each on while its tab is in front."""
+    return [gr.Timer(active=event.value == name) for name in ("Jobs", "Ablations", "Studies")]
 
 
 def group_asked_for(
@@ -104,6 +117,16 @@ def group_asked_for(
         return {tabs: gr.skip()}  # an empty dictionary would count as one value
     shown = {tabs: gr.Tabs(selected="ablations"), compared.timer: gr.Timer(active=True)}
     return compared.refresh(int(wanted), *rest) | shown
+
+
+def runs_asked_for(
+    evaluated: compare.CompareTab, tabs: gr.Tabs, wanted: str, *rest: Any
+) -> dict[Any, Any]:
+    """The Compare tab in front with these runs, where the address of the page names some."""
+    ids = ids_of(wanted)
+    if ids is None:
+        return {tabs: gr.skip()}
+    return evaluated.refresh(ids, *rest) | {tabs: gr.Tabs(selected="compare")}
 
 
 def header_html(database: Database, settings: Settings) -> str:

@@ -14,7 +14,7 @@ from db.session import Database
 from guardui.access import check_moderator
 from guardui.render import day
 from pipelines.base_models import DEMO_BASE
-from pipelines.classify import Moderator, Progress, open_moderator
+from pipelines.classify import MODES, Mode, Moderator, Progress, open_moderator
 from pipelines.jobs.queue import detect_device, resolve_reference
 from pipelines.schema import GuardUIError, InputError
 from pipelines.settings import Settings
@@ -57,11 +57,15 @@ class Live:
         response: str | None,
         ref: str,
         should_stop: Callable[[], bool] = lambda: False,
+        mode: Mode = "reason",
     ) -> Iterator[Progress]:
         """Moderates a conversation, telling what is being done from the first moment.
 
-        Raises InputError for what can't be moderated, and the errors of loading a moderator.
+        The verdict has probabilities in both modes. Raises InputError for what can't be
+        moderated, and the errors of loading a moderator.
         """
+        if mode not in MODES:
+            raise InputError(f"mode={mode}: must be one of {', '.join(MODES)}")
         self.check(prompt, response, ref)
         moderator = yield from self._open(ref)
         while not self._generating.acquire(timeout=0.2):
@@ -69,7 +73,13 @@ class Live:
             if should_stop():
                 return
         try:
-            yield from _paced(moderator.stream(prompt, response or None, should_stop=should_stop))
+            if mode == "fast":
+                yield from _fast(moderator, prompt, response or None)
+                return
+            written = moderator.stream(
+                prompt, response or None, should_stop=should_stop, probabilities=True
+            )
+            yield from _paced(written)
         finally:
             self._generating.release()
 
@@ -139,6 +149,13 @@ class Live:
             return "cpu"
         with self.database.read() as session:
             return "cpu" if holder(session, found) else "cuda"
+
+
+def _fast(moderator: Moderator, prompt: str, response: str | None) -> Iterator[Progress]:
+    yield Progress(activity="reading the conversation")
+    start = time.perf_counter()
+    verdict = moderator.fast(prompt, response)
+    yield Progress(verdict.raw, verdict, 0, time.perf_counter() - start)
 
 
 def _paced(moderation: Iterator[Progress]) -> Iterator[Progress]:

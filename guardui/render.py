@@ -174,11 +174,18 @@ def _chance(task: GuardTask, label: Label, verdict: Verdict) -> str:
     positive = verdict.probabilities.get(task)
     if positive is None:
         return ""
-    percent = 100 * (positive if label == task.labels[0] else 1 - positive)
+    share = positive if label == task.labels[0] else 1 - positive
     return (
-        f'<div class="gu-chance" aria-hidden="true"><i style="width:{percent:.0f}%"></i></div>'
-        f'<div class="why num">{percent:.0f}%</div>'
+        f'<div class="gu-chance" aria-hidden="true"><i style="width:{100 * share:.0f}%"></i></div>'
+        f'<div class="why num">{percent_sure(share)} sure of {esc(label)}</div>'
     )
+
+
+def percent_sure(share: float) -> str:
+    """A probability as percent; no rounding makes it certain or impossible."""
+    if share >= 0.995:
+        return "over 99%"
+    return "under 1%" if share < 0.005 else f"{100 * share:.0f}%"
 
 
 def trace(sections: Sequence[tuple[str, Sequence[str]]], *, writing: bool = False) -> str:

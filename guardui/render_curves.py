@@ -94,11 +94,11 @@ def _panel(panel: Panel, scale: Scale, x_title: str) -> str:
     return (
         f"<h3>{esc(panel.title)}</h3>"
         f'<svg class="gu-chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{said}">'
-        f"{_grid(scale, x_title)}{lines}{_names(panel.lines, scale)}</svg>"
+        f"{grid(scale, x_title)}{lines}{_names(panel.lines, scale)}</svg>"
     )
 
 
-def _grid(scale: Scale, x_title: str) -> str:
+def grid(scale: Scale, x_title: str) -> str:
     parts, floor, end = [], HEIGHT - BOTTOM, WIDTH - RIGHT
     for value in scale.y_ticks:
         _, y = scale.at(scale.x[0], value)
@@ -134,29 +134,29 @@ def _line(line: Line, scale: Scale, x_title: str) -> str:
     every = max(1, len(places) // 6)
     # Each line's markers begin elsewhere, so that those of lines that coincide are all seen.
     marked = places[min(line.look, every - 1) % every :: every]
-    marks = "".join(_marker(line.look, place) for place in dict.fromkeys([*marked, places[-1]]))
+    marks = "".join(marker(line.look, place) for place in dict.fromkeys([*marked, places[-1]]))
     stride = max(1, len(places) // HITS)
     hits = "".join(
         f'<circle class="hit" cx="{px:.1f}" cy="{py:.1f}" r="7"><title>{esc(line.name)}, '
         f"{esc(number(x))} {esc(x_title)}: {esc(number(y))}</title></circle>"
         for (px, py), (x, y) in list(zip(places, line.points, strict=True))[::stride]
     )
-    return f'<path class="curve {_look(line.look)}" d="{path}"{_dash(line.look)}/>{marks}{hits}'
+    return f'<path class="curve {look_of(line.look)}" d="{path}"{dash_of(line.look)}/>{marks}{hits}'
 
 
-def _look(look: int) -> str:
+def look_of(look: int) -> str:
     return f"c-{LETTERS[look % len(LETTERS)]}"
 
 
-def _dash(look: int) -> str:
+def dash_of(look: int) -> str:
     dash = DASHES[look % len(DASHES)]
     return f' stroke-dasharray="{dash}"' if dash else ""
 
 
-def _marker(look: int, place: tuple[float, float]) -> str:
+def marker(look: int, place: tuple[float, float]) -> str:
     shape = MARKERS[look % len(MARKERS)]
     return (
-        f'<path class="mark {_look(look)}" d="{shape}" '
+        f'<path class="mark {look_of(look)}" d="{shape}" '
         f'transform="translate({place[0]:.1f} {place[1]:.1f})"/>'
     )
 
@@ -191,6 +191,6 @@ def sample(look: int) -> str:
     """A piece of a line as it is drawn, to stand before its name."""
     return (
         '<svg class="gu-chart gu-sample" viewBox="0 0 34 12" aria-hidden="true">'
-        f'<path class="curve {_look(look)}" d="M0 6H34"{_dash(look)}/>'
-        f"{_marker(look, (17, 6))}</svg>"
+        f'<path class="curve {look_of(look)}" d="M0 6H34"{dash_of(look)}/>'
+        f"{marker(look, (17, 6))}</svg>"
     )

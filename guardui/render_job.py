@@ -14,6 +14,7 @@ from db.models import ACTIVE, Artifact, Event, Job
 from guardui.render import DASH, copy_block, day, duration, empty, esc, facts, note, page, size
 from guardui.render_chart import Series, number
 from guardui.render_jobs import FAILURE_WORDS, group_link, job_name, state_word, timing
+from pipelines.gates import SIGNS
 
 # What people look at first, when a job has it.
 FIRST_METRICS = ("loss", "hard_samples", "tokens_per_second")
@@ -32,12 +33,16 @@ def headline(
     if time.left is not None:
         words.append(f"{duration(time.left)} left")
     preset = f" <small>{esc(job.preset)}</small>" if job.preset else ""
+    if not words:
+        words.append(f"took {duration(time.elapsed)}" if time.elapsed else "not started yet")
     group = f'<p class="soft">Compare: {link}</p>' if (link := group_link(job)) else ""
     return page(
         f"<h2>{esc(job_name(job))}{preset} {state_word(job)}</h2>"
-        f'<p class="soft num">{esc(" · ".join(words)) or "not started yet"}</p>',
+        f'<p class="soft num">{esc(" · ".join(words))}</p>',
         group,
+        compare_link(job.artifacts),
         failure_card(job),
+        gates_note(remarks),
         remarks_note(remarks),
     )
 
@@ -107,10 +112,36 @@ def artifacts_table(artifacts: Sequence[Artifact]) -> str:
     )
 
 
+def compare_link(artifacts: Sequence[Artifact]) -> str:
+    """The way to the evaluations among these, side by side."""
+    ids = [str(one.id) for one in artifacts if one.kind == "evaluation"]
+    if not ids:
+        return ""
+    words = "Read the evaluation" if len(ids) == 1 else f"Compare these {len(ids)} evaluations"
+    return f'<p class="gu-links"><a class="gu-copy" href="?compare={",".join(ids)}">{words}</a></p>'
+
+
 def remarks_note(remarks: Sequence[Event]) -> str:
     """What a run noted for people, such as a batch that was halved, the oldest first."""
-    said = [str(event.data["text"]) for event in remarks if event.data.get("text")]
+    said = [
+        str(event.data["text"])
+        for event in remarks
+        if event.data.get("text") and "gate" not in event.data
+    ]
     return note("warn", "Noted as it ran", list(dict.fromkeys(said))) if said else ""
+
+
+def gates_note(remarks: Sequence[Event]) -> str:
+    """The criteria that a run was held to, a line each with what it came to."""
+    judged = [event.data for event in remarks if event.data.get("gate")]
+    if not judged:
+        return ""
+    lines = dict.fromkeys(
+        f"{SIGNS.get(one['state'], '')} {str(one['text']).removeprefix('gate: ')}" for one in judged
+    )
+    missed = sum(not str(one["state"]).startswith("pass") for one in judged)
+    title = f"{missed} of {len(judged)} gates missed" if missed else "All gates met"
+    return note("bad" if missed else "ok", title, list(lines))
 
 
 def curve_links(job: int, other: int = 0) -> str:

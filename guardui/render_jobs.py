@@ -35,6 +35,7 @@ FAILURE_WORDS = {
     "disk_full": "disk full",
     "data": "data error",
     "hub": "Hub refused",
+    "gate": "gate missed",
 }
 
 

@@ -1,157 +1,196 @@
-"""What the Rate tab shows, as HTML: pure, escaped, and without a word about which arm is where."""
+"""One pair as an annotator sees it: pure, escaped, and without a word about which arm is where.
+
+Both sides are made by the same code from nothing but their text, so no mark-up tells them apart.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from guardui.render import empty, esc, hidden, page, state_bar, trace
-from pipelines.preference_stats import Interval, WinRate
-from pipelines.template import GuardTemplate
+from guardui.render import esc, page
+from pipelines.shown_reasoning import shown_reasoning
+from pipelines.studies.design import CRITERIA
 
-CONCLUSION = re.compile(r"\W*conclusion\b", re.I)
-VERDICT_LINE = re.compile(
-    r"\W*(answers?|request|completion|response)?\W*((un)?harmful|refusal|compliance|none)?\W*", re.I
-)
+# (value, key, words); 0 is BOTH_BAD.
 SCALE = (
-    (1, "A much better"),
-    (2, "A slightly better"),
-    (3, "About the same"),
-    (4, "B slightly better"),
-    (5, "B much better"),
+    (1, "1", "A much better"),
+    (2, "2", "A slightly better"),
+    (3, "3", "About the same"),
+    (4, "4", "B slightly better"),
+    (5, "5", "B much better"),
+    (0, "B", "Both are bad"),
 )
+LEVELS = ("very poor", "poor", "fair", "good", "very good")
+"""What 1 to 5 mean of a criterion."""
+# mark -> (sign, word). Told by both, so that no colour is needed to tell them apart. In the list
+# the word comes first: its first letter chooses it.
+MARKS = {
+    "wrong": ("✕", "wrong"),
+    "unsupported": ("?", "unsupported"),
+    "vague": ("≈", "vague"),
+    "key": ("★", "key step"),
+}
+SIDES = (("left", "A"), ("right", "B"))
+HEAD = 'id="rate-head" tabindex="-1"'
+"""The heading of every screen, which the focus is moved to."""
 
-
-def no_study(*, researcher: bool) -> str:
-    """Before any study exists."""
-    hint = (
-        "Make one below from two files of predictions."
-        if researcher
-        else "Nothing to rate at the moment. Come back when a study has been opened."
-    )
-    return empty("No study yet", hint)
-
-
-def invitation() -> str:
-    """Before an annotator has started."""
-    return empty(
-        "Choose a study, give a name, and start",
-        "You read two traces of reasoning and say which is better. Some quote harmful text.",
-    )
-
-
-def done(study: str, pairs: int) -> str:
-    """After the last pair."""
-    return page(
-        f'<div class="gu-empty" id="rate-head" tabindex="-1"><strong>All {pairs:,} rated and '
-        f"saved. Thank you.</strong>{esc(study)} has nothing more for you. "
-        "Choose another study above, or close the page.</div>"
-    )
+Sections = Sequence[tuple[str, Sequence[str]]]
 
 
 def item(
-    study: str,
-    rated: int,
-    pairs: int,
-    prompt: str,
-    response: str | None,
+    heading: str,
+    topic: str,
+    question: str,
     left: str,
     right: str,
-    saved: str = "",
+    *,
+    talk: str = "",
+    criteria: Sequence[str] = (),
 ) -> str:
-    """One pair: progress, the conversation closed, and the traces as A and B.
-
-    `saved` is said beside the progress; give it only once the row is in the database.
-    """
-    state = f' · <span class="gu-state ok">{esc(saved)}</span>' if saved else ""
-    text = f"Human user:\n{prompt}\n\nAI assistant:\n{response or '(no response)'}"
+    """One pair to be rated. `talk` is the conversation's HTML where it was revealed before."""
+    about = f' <span class="soft">· {esc(topic)}</span>' if topic else ""
     return page(
-        '<div class="rate-line" id="rate-head" tabindex="-1">'
-        f'<span class="gu-pill">{esc(study)}</span>'
-        f"{state_bar(rated / pairs if pairs else 0.0, '')}"
-        f'<span class="soft num" role="status">{rated:,} of {pairs:,}{state}</span></div>'
-        f'<div class="gu-card" id="rate-conversation"><h3>Conversation</h3>'
-        f"{hidden(text, 'the conversation')}</div>"
-        f'<div class="gu-grid two rate-sides">{side("A", left)}{side("B", right)}</div>'
+        f'<h2 class="rate-title" {HEAD}>{esc(heading)}</h2>'
+        f'<section class="gu-card rate-talk" aria-labelledby="rate-talk-head">'
+        f'<h3 id="rate-talk-head">Conversation{about}</h3>{veil(shown=bool(talk))}'
+        f'<div id="rate-talk">{talk}</div></section>'
+        # The traces stand in the form, so that its question can stay in sight beside them.
+        f'<form id="rate-form" class="rate-form" novalidate>'
+        f"{traces(left, right, marking=True)}{_criteria(criteria)}"
+        f'{_note()}<div class="gu-card rate-decide">{overall(question)}{_actions()}</div></form>'
     )
 
 
-def question(text: str) -> str:
-    """What is asked of each pair."""
-    return page(f"<h3>{esc(text)}</h3>")
-
-
-def keys() -> str:
-    """Which keys do what."""
-    return page(
-        "<p class='soft'><kbd>R</kbd> shows the conversation · <kbd>1</kbd> to <kbd>5</kbd> rate, "
-        "save and go on</p>"
-    )
-
-
-def side(letter: str, raw: str) -> str:
-    """One trace with its steps numbered and its verdicts left out."""
-    sections = reasoning(raw)
-    body = trace(sections) if sections else '<p class="soft">No reasoning was written.</p>'
+def veil(*, shown: bool) -> str:
+    """What stands in the conversation's place until it is asked for."""
     return (
-        f'<section class="gu-card rate-{letter.lower()}" aria-label="Reasoning {letter}">'
-        f"<h3>{letter}</h3>{body}</section>"
+        f'<p class="rate-veil"{" hidden" if shown else ""}>'
+        '<button type="button" class="rate-button" data-reveal aria-keyshortcuts="r">'
+        'Show the conversation <kbd aria-hidden="true">R</kbd></button>'
+        '<span class="soft">It may be harmful or upsetting to read.</span>'
+        '<span class="rate-missing" id="rate-unseen" role="alert"></span></p>'
     )
 
 
-def reasoning(raw: str) -> list[tuple[str, list[str]]]:
-    """The sections and steps of an output, less all that only states a verdict."""
-    sections = []
-    for title, steps in GuardTemplate.default().steps(raw):
-        kept = [_without_verdicts(step) for step in steps if not CONCLUSION.match(step)]
-        if any(kept):
-            sections.append((title, [step for step in kept if step]))
-    return sections
-
-
-def _without_verdicts(step: str) -> str:
-    lines = step.split("\n")
-    return "\n".join(
-        line for line in lines if not line.strip() or not VERDICT_LINE.fullmatch(line)
-    ).strip()
-
-
-def results(arms: Sequence[str], rate: WinRate, people: int, items: int) -> str:
-    """The win rate of the first arm, for researchers."""
-    if rate.rate is None:
-        return empty("No ratings yet", "The win rate appears here with the first rating.")
-    level = f"{rate.confidence:.0%}"
-    rows = [
-        ("Win rate, ties as halves", rate.rate, rate.interval, "Tango's score interval"),
-        ("Decisive ratings only", rate.decisive_rate, rate.decisive_interval, "Wilson's interval"),
-        ("Ties", rate.tie_rate, None, ""),
-    ]
-    body = "".join(_row(*row) for row in rows)
-    counts = (
-        f"{rate.n:,} ratings of {items:,} pairs by {people:,} "
-        f"{'person' if people == 1 else 'people'}: {rate.wins:,} for the first arm, "
-        f"{rate.ties:,} ties, {rate.losses:,} for the second."
-    )
-    wider = (
-        "<p class='soft'>Several people rated the same pairs. The intervals take ratings as "
-        "independent, so the true ones are wider.</p>"
-        if rate.n > items
-        else ""
-    )
-    return page(
-        f'<div class="gu-card"><h3>Does <b>{esc(arms[0])}</b> beat <b>{esc(arms[1])}</b>?</h3>'
-        f'<div class="gu-scroll"><table><thead><tr><th>Measure</th><th class="num">Rate</th>'
-        f'<th class="num">{level} interval</th><th>Method</th></tr></thead>'
-        f"<tbody>{body}</tbody></table></div><p class='soft num'>{counts}</p>{wider}</div>"
-    )
-
-
-def _row(name: str, rate: float | None, interval: Interval | None, method: str) -> str:
-    shown = "none" if rate is None else f"{rate:.1%}"
-    span = (
-        "none" if interval is None or rate is None else f"{interval.low:.1%} to {interval.high:.1%}"
+def conversation(prompt: str, response: str | None) -> str:
+    """Both turns; sent only once a person asks for them."""
+    answer = (
+        f'<p class="gu-plain">{esc(response)}</p>'
+        if response
+        else '<p class="soft">There is no answer: only the request is judged.</p>'
     )
     return (
-        f'<tr><td>{esc(name)}</td><td class="num">{shown}</td>'
-        f'<td class="num">{span}</td><td class="soft">{esc(method)}</td></tr>'
+        f'<div class="rate-turn"><h4>Person</h4><p class="gu-plain">{esc(prompt)}</p></div>'
+        f'<div class="rate-turn"><h4>Assistant</h4>{answer}</div>'
+    )
+
+
+def traces(left: str, right: str, *, marking: bool) -> str:
+    """A and B side by side; with `marking` each step can be marked."""
+    sides = zip(SIDES, (left, right), strict=True)
+    cards = "".join(_side(side, letter, raw, marking) for (side, letter), raw in sides)
+    return f'<div class="gu-grid two rate-sides">{cards}</div>'
+
+
+def _side(side: str, letter: str, raw: str, marking: bool) -> str:
+    body, number = [], 0
+    for title, steps in shown_reasoning(raw):
+        lines = []
+        for step in steps:
+            number += 1
+            lines.append(_step(side, letter, number, step, marking))
+        body.append(f'<h4>{esc(title)}</h4><ol start="{number - len(steps) + 1}">{"".join(lines)}')
+        body.append("</ol>")
+    text = "".join(body) or '<p class="soft">No reasoning was written.</p>'
+    return (
+        f'<section class="gu-card rate-side rate-{letter.lower()}" '
+        f'aria-label="Reasoning {letter}"><h3>{letter}</h3>'
+        f'<div class="gu-trace">{text}</div></section>'
+    )
+
+
+def _step(side: str, letter: str, number: int, text: str, marking: bool) -> str:
+    mark = _marker(side, letter, number) if marking else ""
+    return (
+        f'<li class="rate-step"><div class="rate-step-head"><small>step {number}</small>{mark}'
+        f'</div><div class="rate-step-text">{esc(text)}</div></li>'
+    )
+
+
+def _marker(side: str, letter: str, number: int) -> str:
+    options = "".join(
+        f'<option value="{mark}">{word} {sign}</option>' for mark, (sign, word) in MARKS.items()
+    )
+    return (
+        f'<select class="rate-mark" data-side="{side}" data-step="{number}" '
+        f'aria-label="Mark step {number} of {letter}"><option value="">mark…</option>'
+        f"{options}</select>"
+    )
+
+
+def overall(question: str, name: str = "overall") -> str:
+    """The question and its six answers, as radio buttons."""
+    answers = "".join(
+        f'<label class="rate-choice{" rate-both" if value == 0 else ""}">'
+        f'<input type="radio" name="{name}" value="{value}" aria-keyshortcuts="{key.lower()}">'
+        f'<kbd aria-hidden="true">{key}</kbd><span>{words}</span></label>'
+        for value, key, words in SCALE
+    )
+    return (
+        f'<fieldset class="rate-overall"><legend>{esc(question)}</legend>'
+        f'<div class="rate-scale">{answers}</div></fieldset>'
+    )
+
+
+def _criteria(names: Sequence[str]) -> str:
+    """Each criterion for A and for B, from 1 (very poor) to 5 (very good)."""
+    rows = "".join(criterion(name) for name in names if name != "support")
+    if not rows:
+        return ""
+    return (
+        '<section class="gu-card rate-criteria" aria-labelledby="rate-criteria-head">'
+        '<h3 id="rate-criteria-head">Each on its own, from 1 (very poor) to 5 (very good)</h3>'
+        f"{rows}</section>"
+    )
+
+
+def criterion(name: str, title: str = "", about: str = "", levels: Sequence[str] = LEVELS) -> str:
+    """One criterion: two groups of five radio buttons, which `levels` say in words."""
+    groups = "".join(
+        f'<fieldset class="rate-levels rate-{letter.lower()}">'
+        f"<legend>{letter}<span class='vh'>: {esc(name)}</span></legend>"
+        + "".join(
+            f'<label title="{word}"><input type="radio" name="{esc(name)}-{side}" value="{level}" '
+            f'aria-label="{level}, {word}"><span aria-hidden="true">{level}</span></label>'
+            for level, word in enumerate(levels, start=1)
+        )
+        + "</fieldset>"
+        for side, letter in SIDES
+    )
+    return (
+        f'<div class="rate-criterion" data-criterion="{esc(name)}"><div>'
+        f"<strong>{esc(title or name.capitalize())}</strong>"
+        f"<small>{esc(about or CRITERIA.get(name, ''))}</small></div>{groups}</div>"
+    )
+
+
+def _note() -> str:
+    return (
+        '<details class="rate-note"><summary>Add a note <small>(optional)</small></summary>'
+        '<div class="in"><label class="vh" for="rate-note">Note on this pair</label>'
+        '<textarea id="rate-note" name="note" rows="3" maxlength="2000" '
+        'placeholder="What decided it, or what is odd about this pair"></textarea></div></details>'
+    )
+
+
+def _actions() -> str:
+    return (
+        '<div class="rate-actions">'
+        '<button type="submit" class="rate-button primary">Save '
+        '<kbd aria-hidden="true">Enter</kbd></button>'
+        '<button type="button" class="rate-button" data-open="skip" aria-keyshortcuts="s">Skip '
+        '<kbd aria-hidden="true">S</kbd></button>'
+        '<button type="button" class="rate-button" data-act="undo" aria-keyshortcuts="u">Edit last '
+        '<kbd aria-hidden="true">U</kbd></button>'
+        '<p class="rate-missing" id="rate-missing" role="alert"></p></div>'
     )

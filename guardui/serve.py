@@ -34,17 +34,22 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
     os.environ.setdefault("MPLBACKEND", "agg")
 
     from db.session import open_database
+    from guardui.access import Role, role_of
     from guardui.api import health_route
+    from guardui.compare_downloads import report_routes
     from guardui.group_downloads import group_routes
     from guardui.job_downloads import curve_routes
     from guardui.layout import build_page
+    from guardui.rate_routes import rate_routes
+    from guardui.study_downloads import study_routes
     from guardui.tabs.sample_versions import download_routes
     from guardui.theme import GuardTheme, head
     from pipelines.jobs.supervisor import Supervisor
 
     database = open_database(settings.database_url)
     supervisor = Supervisor(database)
-    supervisor.start()
+    if role_of(settings) is Role.RESEARCHER:
+        supervisor.start()  # the public launches nothing; a researcher's page may run beside it
     try:
         page = build_page(database, settings)
         page.queue(default_concurrency_limit=8, max_size=64)
@@ -68,6 +73,9 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
                     *download_routes(database, settings),
                     *curve_routes(database, settings),
                     *group_routes(database, settings),
+                    *report_routes(database, settings),
+                    *study_routes(database, settings),
+                    *rate_routes(database, settings),
                 ]
             },
         )

@@ -252,7 +252,8 @@ def tokens_css() -> str:
 @cache
 def head() -> str:
     """What goes into the page's head: stylesheet first, so that nothing flashes unstyled."""
-    sheets = [STATIC / name for name in ("style.css", "curves.css", "rate.css", "samples.css")]
+    names = ("style.css", "curves.css", "rate.css", "samples.css", "compare.css", "studies.css")
+    sheets = [STATIC / name for name in names]
     style = tokens_css() + "\n".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
     script = (STATIC / "page.js").read_text(encoding="utf-8")
     return f"<style>{style}</style>\n<script>{script}</script>"

@@ -1,33 +1,79 @@
-"""The 13 benchmarks of the field by name, and telling whether rows come from one of them."""
+"""The benchmarks by name, their rows, and telling whether rows come from one of them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
-from pipelines.schema import GuardTask
+from pipelines.benchmark_catalogue import BENCHMARKS, PAPER, Benchmark, Hub
+from pipelines.benchmark_extras import (
+    XSTEST_PARTS,
+    over_refusal,
+    own_rows,
+    quick_test,
+    three_labels,
+)
+from pipelines.benchmark_reading import BenchmarkRows, file_of, read_whole, sampled
+from pipelines.dataset_files import SUFFIXES
+from pipelines.schema import InputError
 
-PROMPT, REFUSAL, RESPONSE = GuardTask
-BENCHMARKS = {
-    "ToxicChat": PROMPT,
-    "HarmBenchPrompt": PROMPT,
-    "OpenAIModeration": PROMPT,
-    "AegisSafetyTest": PROMPT,
-    "SimpleSafetyTests": PROMPT,
-    "WildGuardTestPrompt": PROMPT,
-    "HarmBenchResponse": RESPONSE,
-    "SafeRLHF": RESPONSE,
-    "BeaverTails": RESPONSE,
-    "XSTestResponseHarmful": RESPONSE,
-    "WildGuardTestResponse": RESPONSE,
-    "XSTestResponseRefusal": REFUSAL,
-    "WildGuardTestRefusal": REFUSAL,
+__all__ = [
+    "BENCHMARKS",
+    "PAPER",
+    "Benchmark",
+    "BenchmarkRows",
+    "Hub",
+    "benchmark_rows",
+    "benchmark_warning",
+    "in_folder",
+    "read_benchmark",
+]
+
+_EXTRAS = {
+    "XSTestThreeLabels": three_labels,
+    "OverRefusal": over_refusal,
+    "BinaryQuickTest": quick_test,
 }
-"""name -> its task; as in the paper's tables (arXiv 2501.18492)."""
 
 # What the benchmarks are called elsewhere, and what their files' names have in common.
-_STEMS = {re.sub(r"(Prompt|Response|Refusal|Harmful)+$", "", name).lower() for name in BENCHMARKS}
+_STEMS = {re.sub(r"(Prompt|Response|Refusal|Harmful)+$", "", name).lower() for name in PAPER}
 _HELD_OUT = {"test", "tests", "eval", "evaluation", "validation", "val", "heldout", "benchmark"}
+
+
+def read_benchmark(
+    ref: str, *, folder: str | None = None, max_rows: int = 0, seed: int = 0
+) -> list[BenchmarkRows]:
+    """The rows of a benchmark by name, of the folder's file where it holds one, else of the Hub;
+    or of a labelled file or a folder of such files by path.
+
+    One item a benchmark and task: XSTestThreeLabels, OverRefusal and files with several sources
+    or tasks give more than one. `max_rows` takes a seeded sample of each, 0 all rows. Raises
+    DataError with all faults as `file:row: field: what`, and InputError or HubError for a
+    benchmark that is unknown or can't be had from here.
+    """
+    if ref in _EXTRAS:
+        return _EXTRAS[ref](folder, max_rows, seed)
+    if ref in BENCHMARKS:
+        return [sampled(read_whole(BENCHMARKS[ref], folder), max_rows, seed)]
+    path = Path(ref).expanduser()
+    if path.exists() or path.suffix.lower() in SUFFIXES:
+        return own_rows(path, max_rows, seed)
+    raise InputError(
+        f"benchmark={ref}: neither a benchmark's name nor a file or folder "
+        f"(known: {', '.join(BENCHMARKS)})"
+    )
+
+
+def in_folder(name: str, folder: str) -> bool:
+    """Whether the folder holds what `read_benchmark` reads of this benchmark, without the Hub.
+
+    Raises InputError where the folder is none or holds two files of the benchmark.
+    """
+    benchmark = BENCHMARKS[name]
+    if name == "XSTestThreeLabels":
+        return all(file_of(BENCHMARKS[part], folder) for part in XSTEST_PARTS.values())
+    return file_of(benchmark, folder, beside=name in _EXTRAS) is not None
 
 
 def benchmark_rows(dataset: str, split: str, sources: Iterable[str]) -> list[str]:

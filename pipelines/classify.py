@@ -6,14 +6,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from pipelines import base_models
 from pipelines.engines.base import Engine, OnEnded, Sampling
-from pipelines.schema import GuardExample, GuardUIError, InputError, Verdict
+from pipelines.schema import GuardExample, GuardTask, GuardUIError, InputError, Verdict
 from pipelines.settings import Settings
+from pipelines.slots import Slots, blank_slots, written_slots
 from pipelines.template import GuardTemplate, Tokenizer
 
 MIN_ANSWER_TOKENS = 64
+Mode = Literal["reason", "fast"]
+MODES: tuple[Mode, ...] = ("reason", "fast")
+"""`reason` writes a trace and then the labels; `fast` weighs the labels without a trace."""
 
 
 class InputTooLong(InputError):
@@ -41,37 +46,89 @@ def classify(
     sampling: Sampling,
     should_stop: Callable[[], bool] = lambda: False,
     on_ended: OnEnded = lambda _ended, _all: None,
+    *,
+    mode: Mode = "reason",
+    probabilities: bool = False,
 ) -> list[list[Verdict]]:
     """N conversations -> N lists of `sampling.n` verdicts, generated as one batch.
 
-    A conversation that leaves no room for an answer gets verdicts with the error `too long`
-    instead of stopping the others.
+    With `probabilities`, each verdict has that of the positive class of each task it labels. In
+    `fast` mode nothing is drawn: each list has one verdict, made from its probabilities. A
+    conversation that leaves no room for an answer gets verdicts with the error `too long` instead
+    of stopping the others.
     """
     prompts = [template.prompt_text(example, tokenizer) for example in examples]
     fits = [
         engine.count_tokens(prompt) + MIN_ANSWER_TOKENS <= engine.context_length
         for prompt in prompts
     ]
-    answered = iter(
-        engine.generate(
-            [p for p, fit in zip(prompts, fits, strict=True) if fit],
-            sampling,
-            should_stop,
-            on_ended,
-        )
-        if any(fits)
-        else []
-    )
-    results: list[list[Verdict]] = []
-    for example, fit in zip(examples, fits, strict=True):
-        if not fit:
-            too_long = Verdict({}, "", "", error="the conversation is too long for the model")
-            results.append([too_long] * sampling.n)
-            continue
-        results.append(
-            [with_tokens(template.parse(a.text, example), a.tokens) for a in next(answered)]
-        )
-    return results
+    read = [e for e, fit in zip(examples, fits, strict=True) if fit]
+    texts = [p for p, fit in zip(prompts, fits, strict=True) if fit]
+    given: list[list[Verdict]] = []
+    if read and mode == "fast":
+        given = [[verdict] for verdict in _fast(read, texts, engine, template)]
+    elif read:
+        answers = engine.generate(texts, sampling, should_stop, on_ended)
+        given = [
+            [with_tokens(template.parse(a.text, example), a.tokens) for a in drawn]
+            for example, drawn in zip(read, answers, strict=True)
+        ]
+        if probabilities:
+            given = _weighed(given, texts, engine)
+    too_long = Verdict({}, "", "", error="the conversation is too long for the model")
+    rest = iter(given)
+    number = 1 if mode == "fast" else sampling.n
+    return [next(rest) if fit else [too_long] * number for fit in fits]
+
+
+def _fast(
+    examples: Sequence[GuardExample],
+    prompts: Sequence[str],
+    engine: Engine,
+    template: GuardTemplate,
+) -> list[Verdict]:
+    """A verdict for each conversation from its labels' probabilities; 0.5 counts as positive."""
+    verdicts = []
+    slots = [blank_slots(template, example) for example in examples]
+    for found in _probabilities(prompts, slots, engine):
+        labels = dict.fromkeys(GuardTask) | {
+            task: task.labels[0] if share >= 0.5 else task.labels[1]
+            for task, share in found.items()
+        }
+        raw = template.format_answer("", labels)
+        verdicts.append(Verdict(labels, "", raw, probabilities=found))
+    return verdicts
+
+
+def _weighed(
+    given: Sequence[Sequence[Verdict]], prompts: Sequence[str], engine: Engine
+) -> list[list[Verdict]]:
+    """The same verdicts with the probabilities of their labels, where they have any."""
+    slots = [[written_slots(verdict) for verdict in drawn] for drawn in given]
+    asked = [
+        (prompt, one)
+        for prompt, found in zip(prompts, slots, strict=True)
+        for one in found
+        if one is not None
+    ]
+    scored = iter(_probabilities([p for p, _ in asked], [one for _, one in asked], engine))
+    return [
+        [
+            verdict if one is None else replace(verdict, probabilities=next(scored))
+            for verdict, one in zip(drawn, found, strict=True)
+        ]
+        for drawn, found in zip(given, slots, strict=True)
+    ]
+
+
+def _probabilities(
+    prompts: Sequence[str], slots: Sequence[Slots], engine: Engine
+) -> list[dict[GuardTask, float]]:
+    if not slots:
+        return []
+    texts = [list(one.continuations.values()) for one in slots]
+    scores = engine.score(prompts, texts, [one.written for one in slots])
+    return [one.probabilities(found) for one, found in zip(slots, scores, strict=True)]
 
 
 def with_tokens(verdict: Verdict, tokens: int) -> Verdict:
@@ -108,8 +165,12 @@ class Moderator:
         *,
         max_new_tokens: int = 1024,
         should_stop: Callable[[], bool] = lambda: False,
+        probabilities: bool = False,
     ) -> Iterator[Progress]:
-        """Moderates one conversation greedily, yielding as the reasoning is written."""
+        """Moderates one conversation greedily, yielding as the reasoning is written.
+
+        With `probabilities` the whole text is read once more at the end, to weigh its labels.
+        """
         text = self.check(prompt, response)
         room = self.engine.context_length - self.engine.count_tokens(text)
         sampling = Sampling(max_new_tokens=min(max_new_tokens, room))
@@ -123,7 +184,18 @@ class Moderator:
                 )
         tokens = self.engine.count_tokens(written)
         verdict = self.template.parse(written, GuardExample(prompt, response or None))
+        if probabilities and not should_stop():
+            ((verdict,),) = _weighed([[verdict]], [text], self.engine)
         yield Progress(written, with_tokens(verdict, tokens), tokens, time.perf_counter() - start)
+
+    def fast(self, prompt: str, response: str | None = None) -> Verdict:
+        """One conversation's verdict from the labels' probabilities, without any reasoning.
+
+        Raises InputError where it is empty or too long.
+        """
+        text = self.check(prompt, response)
+        example = GuardExample(prompt, response or None)
+        return _fast([example], [text], self.engine, self.template)[0]
 
 
 def open_moderator(

@@ -211,8 +211,13 @@ def _parquet(path: Path, name: str, faults: Faults) -> Iterator[Record]:
         faults.add(name, number + 1 if number else None, "file", f"not Parquet ({error})")
 
 
-def hub_records(ref: str, split: str | None) -> Iterator[Record]:
-    """The rows of a Hub dataset, all its splits or one; raises HubError."""
+def hub_records(
+    ref: str, split: str | None, config: str | None = None, revision: str | None = None
+) -> Iterator[Record]:
+    """The rows of a Hub dataset (of one configuration, at one revision), all its splits or one.
+
+    Raises HubError.
+    """
     from datasets import load_dataset
     from datasets.exceptions import DatasetsError
     from huggingface_hub.errors import HTTPError
@@ -220,7 +225,9 @@ def hub_records(ref: str, split: str | None) -> Iterator[Record]:
     wanted = f"split {split}" if split else "all splits"
     try:
         # No dataset brings code of its own: datasets 4 and later never run any.
-        loaded = load_dataset(ref, split=split)
+        which = {"name": config, "revision": revision}
+        given = {name: value for name, value in which.items() if value}
+        loaded = load_dataset(ref, split=split, **given)
     except (DatasetsError, HTTPError, OSError, RuntimeError, ValueError) as e:
         reason = re.sub(r"\s+", " ", str(e))[:200] or type(e).__name__
         raise HubError(

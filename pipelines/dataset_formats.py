@@ -1,7 +1,8 @@
 """What a row means: the three forms of training rows, and all spellings of labels.
 
 - three columns `instruction`, `input`, `output` (GuardReasonerTrain), optionally with `gold`,
-  `task`, `benchmark`, `source`, `split`, `id`; `output` is a trace, an answers block or a label
+  `task`, `benchmark`, `source`, `split`, `category`, `id`; `output` is a trace, an
+  answers block or a label
 - `conversations` (or `messages`, or `text` in ChatML): the assistant's turn is reasoning and
   then `Label: harmful` or `Label: safe`, or the authors' answers
 - `text` or `prompt`, and `label`, optionally with `response` and `task`, the one that the label
@@ -108,8 +109,11 @@ def to_example(
         raise ColumnError("columns", f"found {found} (needed: {needed})")
     texts = {"prompt": example.prompt, "response": example.response, "source": source}
     for name, text in (texts | {"output": example.reasoning}).items():
-        _storable(text or "", name)
-    return replace(example, source=source, row_id=row_id), instruction
+        check_storable(text or "", name)
+    category = values.get("category")
+    named = category.strip() if isinstance(category, str) else ""
+    check_storable(named, "category")
+    return replace(example, source=source, row_id=row_id, category=named), instruction
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:
@@ -126,7 +130,7 @@ def _content(text: str, name: str) -> str:
     return text
 
 
-def _storable(text: str, name: str) -> None:
+def check_storable(text: str, name: str) -> None:
     """Raises RowError for text that PostgreSQL or a tokenizer would refuse."""
     if "\x00" in text:
         raise RowError(name, "holds a NUL character")

@@ -197,7 +197,7 @@ def _gather(
             continue
         source = part or Path(record.file).stem
         try:
-            example, instruction = to_example(record.values, source, _row_id(record, seen), task)
+            example, instruction = to_example(record.values, source, row_id_of(record, seen), task)
         except UnreadableTrace as error:
             unreadable.append((record, error))
         except RowError as error:
@@ -224,7 +224,7 @@ def _gather(
     return examples, instructions, remarks
 
 
-def _row_id(record: Record, seen: set[str]) -> str:
+def row_id_of(record: Record, seen: set[str]) -> str:
     """The row's own id where it is new and short enough, else `file:row`."""
     own = record.values.get("id")
     given = str(own).replace("\x00", "") if isinstance(own, (str, int)) else ""

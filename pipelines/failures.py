@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
+from pathlib import Path
 
 GIB = 1 << 30
 OOM_SIGNS = ("out of memory", "can't allocate memory", "cublas_status_alloc_failed")
@@ -25,6 +27,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def peak_memory() -> int:
     """The most main memory that this process has held, in bytes."""
+    # Linux hands `ru_maxrss` on to a program that a larger process starts; its own peak is here.
+    status = Path("/proc/self/status")
+    if status.is_file() and (found := re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.M)):
+        return int(found[1]) * 1024
     # macOS gives bytes, everything else kilobytes.
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -33,9 +39,12 @@ def peak_memory() -> int:
 def device_peak() -> int | None:
     """The most memory that torch has held on a GPU, in bytes; None where it uses none."""
     torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
+    try:
+        if torch is None or not torch.cuda.is_initialized():
+            return None
+        return int(torch.cuda.max_memory_allocated())
+    except AttributeError:  # another thread is importing torch at this moment
         return None
-    return int(torch.cuda.max_memory_allocated())
 
 
 def peak_words() -> str:

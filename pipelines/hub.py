@@ -1,8 +1,9 @@
-"""Pushing an adapter to the Hugging Face Hub: what goes, the model card, and the upload.
+"""Pushing to the Hugging Face Hub: what goes of an adapter, its model card, and the upload.
 
-Only named files leave the machine: weights as safetensors, their configs, the tokenizer, the
-template and a cleaned training record. Checkpoints, optimiser state and the `ref/` adapter of
-preference training stay. The token comes from `HF_TOKEN` or the Hub login and is never written.
+Of an adapter only named files leave the machine: weights as safetensors, their configs, the
+tokenizer, the template and a cleaned training record. Checkpoints, optimiser state and the `ref/`
+adapter of preference training stay. The token comes from `HF_TOKEN` or the Hub login and is never
+written.
 """
 
 from __future__ import annotations
@@ -99,8 +100,16 @@ def push(
         return Pushed(repo, files, _upload(Path(folder), repo, private, token))
 
 
-def push_info(adapter_dir: Path, repo: str) -> PushInfo:
-    """Checks that this folder can go to this repository, and reads its training record."""
+def push_dataset(folder: Path, repo: str, *, private: bool = True, token: str | None = None) -> str:
+    """Uploads a dataset's folder, all of it, as it is; the commit's address.
+
+    Raises InputError for a name that is none, HubError as `push` does.
+    """
+    _check_name(repo)
+    return _upload(folder, repo, private, token, "dataset")
+
+
+def _check_name(repo: str) -> None:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -108,6 +117,11 @@ def push_info(adapter_dir: Path, repo: str) -> PushInfo:
         validate_repo_id(repo)
     except HFValidationError as error:
         raise InputError(f"repo={repo}: must be NAME or OWNER/NAME ({error})") from None
+
+
+def push_info(adapter_dir: Path, repo: str) -> PushInfo:
+    """Checks that this folder can go to this repository, and reads its training record."""
+    _check_name(repo)
     adapter = read_adapter(Path(adapter_dir).expanduser().resolve())
     if not adapter.has_template:
         raise ModelError(f"adapter={adapter_dir}: no guard_template.json, so nobody could use it")
@@ -217,22 +231,22 @@ def _empty(folder: Path, *, remove: bool) -> None:
             path.unlink(missing_ok=True)
 
 
-def _upload(folder: Path, repo: str, private: bool, token: str | None) -> str:
+def _upload(folder: Path, repo: str, private: bool, token: str | None, kind: str = "model") -> str:
     """Makes the repository where it isn't there and commits the folder; returns its address."""
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 
     api = HfApi(token=token)
     try:
-        name = api.create_repo(repo, private=private, exist_ok=True).repo_id
+        name = api.create_repo(repo, private=private, exist_ok=True, repo_type=kind).repo_id
         # `exist_ok` leaves an existing repository as visible as it was.
-        if private and not api.model_info(name).private:
+        if private and not api.repo_info(name, repo_type=kind).private:
             raise HubError(
                 f"repo={name}: exists and is public, but a private push was asked for",
                 advice="Choose another name, make the repository private, or push publicly.",
             )
         commit = api.upload_folder(
-            repo_id=name, folder_path=folder, commit_message="Push from GuardUI"
+            repo_id=name, folder_path=folder, commit_message="Push from GuardUI", repo_type=kind
         )
     except HfHubHTTPError as error:
         raise _refused(repo, error.response.status_code, error.server_message) from error

@@ -42,6 +42,7 @@ SHINGLE_WORDS = 3
 BANDS, BAND_ROWS = 16, 8
 HASHED_TOGETHER = 2000
 MAX_CANDIDATES = 20
+MAX_LOOKED_UP = 200
 TORN_WORDS = 6
 MAX_DIFF_CELLS = 400_000_000  # the table of the diff takes an eighth of it in bytes: 50 MB
 
@@ -182,27 +183,56 @@ def near_duplicates(texts: Sequence[str]) -> list[int | None]:
     words are duplicates of nothing. 100,000 texts of 1,000 characters take half a minute and
     some 700 MB.
     """
-    import numpy as np
-    from datasketch import MinHashLSH
-
-    lsh = MinHashLSH(num_perm=BANDS * BAND_ROWS, params=(BANDS, BAND_ROWS))
-    known = np.zeros((len(texts), BANDS * BAND_ROWS), dtype=np.uint32)
-    shingles_of = lru_cache(HASHED_TOGETHER)(lambda index: _shingles(texts[index]))
+    index = _Index(texts)
     firsts: list[int | None] = []
-    for index, (shingles, signature) in enumerate(_signatures(texts)):
-        first = None
-        if shingles:
-            known[index] = signature.hashvalues
-            candidates = np.array(sorted(lsh.query(signature)), dtype=np.intp)
-            # The likeliest only: thousands may share a template and be no duplicates for all that.
-            agreeing = (known[candidates] == known[index]).sum(axis=1)
-            likely = candidates[np.argsort(-agreeing, kind="stable")[:MAX_CANDIDATES]]
-            alike = (int(c) for c in np.sort(likely) if _alike(shingles, shingles_of(int(c))))
-            first = next(alike, None)
-            if first is None:
-                lsh.insert(index, signature, check_duplication=False)
+    for place, (shingles, signature) in enumerate(_signatures(texts)):
+        first = min(index.alike(shingles, signature, MAX_CANDIDATES), default=None)
+        if first is None:
+            index.add(place, shingles, signature)
         firsts.append(first)
     return firsts
+
+
+def nearly_among(texts: Sequence[str], known: Sequence[str]) -> list[bool]:
+    """For each text whether it is a near-duplicate (see `near_duplicates`) of one of `known`, all
+    of which are looked up: near-duplicates of one another have neighbours of their own."""
+    index = _Index(known)
+    for place, (shingles, signature) in enumerate(_signatures(known)):
+        index.add(place, shingles, signature)
+    return [
+        any(True for _ in index.alike(shingles, signature, MAX_LOOKED_UP))
+        for shingles, signature in _signatures(texts)
+    ]
+
+
+class _Index:
+    """Finds those of `texts` that were added and are alike enough."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        import numpy as np
+        from datasketch import MinHashLSH
+
+        self._lsh = MinHashLSH(num_perm=BANDS * BAND_ROWS, params=(BANDS, BAND_ROWS))
+        self._known = np.zeros((len(texts), BANDS * BAND_ROWS), dtype=np.uint32)
+        self._shingles = lru_cache(HASHED_TOGETHER)(lambda index: _shingles(texts[index]))
+
+    def add(self, place: int, shingles: set[int], signature: Any) -> None:
+        if shingles:
+            self._known[place] = signature.hashvalues
+            self._lsh.insert(place, signature, check_duplication=False)
+
+    def alike(self, shingles: set[int], signature: Any, most: int) -> Iterator[int]:
+        """The places of those, the likeliest first; no more than `most` are looked at, for
+        thousands may share a template and be no duplicates for all that."""
+        import numpy as np
+
+        if not shingles:
+            return
+        candidates = np.array(sorted(self._lsh.query(signature)), dtype=np.intp)
+        agreeing = (self._known[candidates] == signature.hashvalues).sum(axis=1)
+        for place in candidates[np.argsort(-agreeing, kind="stable")[:most]]:
+            if _alike(shingles, self._shingles(int(place))):
+                yield int(place)
 
 
 def _alike(a: set[int], b: set[int]) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pipelines.engines.transformers import ROUND
 from pipelines.model_sizes import ModelSize
 
 GIB = 1 << 30
@@ -210,12 +211,15 @@ def generation(size: ModelSize, run: Generation) -> Estimate:
     length = run.prompt + run.new
     cache = run.rows * length * size.layers * 2 * size.key * width
     cache += cache // size.layers  # a layer's cache is copied as it grows
-    # A layer's gates and products, its norms in float32, its queries, keys and values.
-    layer = 3 * width * size.intermediate + 12 * size.hidden + 4 * width * size.query
+    # Prompts, and what was written to them, are read at the beginning of each round.
+    read = run.prompt + (run.new - 1) // ROUND * ROUND
+    # Of a layer either its gates and products are held, or its norms in float32 with queries, keys
+    # and values.
+    layer = max(3 * width * size.intermediate, 12 * size.hidden + 4 * width * size.query)
     return Estimate(
         {
             "weights": size.parameters * width,
-            "activations": run.rows * length * layer,
+            "activations": run.rows * read * layer,
             "head": run.rows * size.vocabulary * 4 * SAMPLING_COPIES,
             "cache": cache,
             "libraries": OVERHEAD_GPU if run.gpu else OVERHEAD_CPU,

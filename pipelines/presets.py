@@ -133,6 +133,35 @@ QUALITY: Presets = {
     "full": {**_QUALITY, "max_rows": 10_000, "accumulation": 64},
 }
 
+EVALUATE: Presets = {
+    "smollm2-demo": {"max_rows": 24, "max_new_tokens": 512, "batch_size": 4},
+    "quick": {"max_rows": 200, "batch_size": 64},
+    "full": {"max_rows": 0, "batch_size": 128, "max_new_tokens": 2048},
+}
+
+STUDY: Presets = {
+    "toy": {
+        "items": 50,
+        "max_rows": 200,
+        "target": 0.6,
+        "ratings_per_pair": 1,
+        "overlap_share": 0.0,
+        "practice": False,
+        "attention_items": 3,
+    },
+    "full": {
+        "items": 300,
+        "max_rows": 1_000,
+        "target": 0.65,
+        "ratings_per_pair": 1,
+        "overlap_share": 0.2,
+        "overlap_ratings": 3,
+        "attention_items": 20,
+        "batch_size": 64,
+        "max_new_tokens": 2048,
+    },
+}
+
 BASES: tuple[str, ...] = tuple(dict.fromkeys(str(preset["base_model"]) for preset in RSFT.values()))
 """The base models that presets name, in their order."""
 
@@ -183,6 +212,19 @@ ABOUT: Mapping[str, Mapping[str, str]] = {
         "full": (
             "10,000 conversations, four answers each. Written down are these two; sampling and "
             "training are those of mining and HS-DPO, in batches of 256 pairs."
+        ),
+    },
+    "study": {
+        "toy": (
+            "50 pairs, one rating each: for trying everything out, and for a large difference. "
+            "With three ties in ten it takes about 63% seen, ties as halves, to rule out chance; a "
+            "truth of 60%, its target, passes 40 times in a hundred, one of 66% 80 times."
+        ),
+        "full": (
+            "300 pairs, a fifth of them rated by three. With three ties in ten, 210 pairs decide: "
+            "80% power to tell 60% from chance, and more than the 121 that 90% power takes for "
+            "65%. Its target of 65% must be seen, too: a truth of 65% passes 52 times in a "
+            "hundred, one of 67% 83 times."
         ),
     },
 }

@@ -40,7 +40,8 @@ class GuardExample:
 
     `gold` has an entry for each task with a known label; a missing task is unknown or, for the
     refusal and response tasks of a conversation without a response, not applicable.
-    `reasoning` is the whole target text (trace and answers) where the row carries one.
+    `reasoning` is the whole target text (trace and answers) where the row carries one; `category`
+    is the kind of harm, or of prompt, that its dataset names, empty where it names none.
     """
 
     prompt: str
@@ -49,6 +50,7 @@ class GuardExample:
     reasoning: str | None = None
     source: str = ""
     row_id: str = ""
+    category: str = ""
 
     def applicable(self, task: GuardTask) -> bool:
         return not task.needs_response or self.response is not None
@@ -199,6 +201,12 @@ class DiskFullError(GuardUIError):
     """There is no room for what the job must write."""
 
     code = "disk_full"
+
+
+class GateError(GuardUIError):
+    """A run missed a criterion of success that was written before it."""
+
+    code = "gate"
 
 
 class StopRequested(GuardUIError):

@@ -18,6 +18,11 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the page listens on.")
     port: int = Field(7860, ge=1, le=65535, description="Port that the page listens on.")
     demo: bool = Field(False, description="Offer Classify and Rate only, as a Space does.")
+    rate_url: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="Address at which annotators reach Rate; personal links begin with it.",
+    )
     classify_device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where the live moderator runs; auto leaves a busy GPU to its job."
     )

@@ -9,7 +9,7 @@ from pipelines.dataset_formats import RowError, read_label
 from pipelines.quality_pairs import Scored
 from pipelines.reasoning_quality import score_trace
 from pipelines.schema import GuardExample, GuardTask
-from pipelines.studies import conversation_of
+from pipelines.stored_predictions import conversation_of
 from pipelines.template import GuardTemplate
 
 

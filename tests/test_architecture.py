@@ -13,7 +13,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 OURS = ("app.py", "guardui", "pipelines", "db")
-HEAVY = ("torch", "transformers", "trl", "peft", "datasets")
+HEAVY = (
+    *("torch", "transformers", "trl", "peft", "datasets"),
+    *("scipy", "statsmodels", "evalica"),
+)
 # Subclasses of a TRL trainer can only be written where TRL is; the stage imports it when it runs.
 TRAINER = "pipelines.hsdpo_trainer"
 

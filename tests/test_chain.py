@@ -17,6 +17,7 @@ from pipelines.classify import Moderator
 from pipelines.engines.base import Sampling
 from pipelines.jobs import launchers, queue
 from pipelines.jobs.supervisor import reconcile
+from pipelines.jobs.worker import run_job
 from pipelines.settings import get_settings
 from pipelines.stages import mine
 from pipelines.template import GuardTemplate
@@ -70,6 +71,19 @@ def scripted(monkeypatch):
 
 
 @pytest.fixture
+def launched(monkeypatch):
+    """The jobs that were dispatched, each as if this process were its worker."""
+    found = []
+
+    def launch(_settings, _url, job_id, _folder):
+        found.append(job_id)
+        return os.getpid()
+
+    monkeypatch.setitem(launchers.LAUNCHERS, "local", launch)
+    return found
+
+
+@pytest.fixture
 def values(tiny_base, tmp_path):
     data = str(write_rows(tmp_path / "rows.jsonl"))
     rsft = {
@@ -84,7 +98,7 @@ def values(tiny_base, tmp_path):
     }
 
 
-def wait(database, *ids, seconds=150):
+def wait(database, *ids, seconds=300):
     """Reconciles, as the page's supervisor does, until these jobs have ended or are blocked."""
     deadline = time.monotonic() + seconds
     while True:
@@ -130,10 +144,12 @@ def test_each_job_takes_what_the_one_before_it_made(scripted, database, values, 
     base_models.load_adapter(adapter)
 
 
-def test_a_parent_that_finds_nothing_blocks_its_child(database, values):
-    """The real engine: nothing that a random model writes can be parsed."""
+def test_a_parent_that_finds_nothing_blocks_its_child(launched, database, values):
+    """The real engine, in this process: nothing that a random model writes can be parsed."""
     short = values | {"mine.max_new_tokens": 16, "mine.k": 2, "rsft.epochs": 1}
     ids = queue.submit_recipe(database, "demo", short)
+    while launched:
+        run_job(database, launched.pop(0))
     first, second, third = wait(database, *ids)
     assert (first.state, second.state, third.state) == ("succeeded", "failed", "blocked")
     assert "none of the 8 conversations is a hard sample" in second.reason

@@ -5,21 +5,20 @@ eight workers that each load PyTorch take longer than all that they do. `test_ch
 """
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from db import groups, jobs
 from pipelines.classify import Moderator
-from pipelines.jobs import launchers, queue
+from pipelines.jobs import queue
 from pipelines.jobs.worker import run_job
 from pipelines.pair_sets import describe_pair_set, read_pairs
 from pipelines.stages import mine
-from tests.test_chain import database, values
+from tests.test_chain import database, launched, values
 from tests.tiny_runs import ScriptedEngine, answer, rows, write_rows
 
-__all__ = ["database", "values"]
+__all__ = ["database", "launched", "values"]
 
 SOURCES = ("big", "big", "left", "right")
 KEYS = ["main", "variant-1", "variant-2", "mine-main", "mine-variant-1", "mine-variant-2"]
@@ -31,19 +30,6 @@ def several(values, tmp_path):
     """Eight rows: four of the largest source, two of each other."""
     found = [row | {"source": SOURCES[n % 4]} for n, row in enumerate(rows(8))]
     return values | {"dataset": str(write_rows(tmp_path / "several.jsonl", found))}
-
-
-@pytest.fixture
-def launched(monkeypatch):
-    """The jobs that were dispatched, each as if this process were its worker."""
-    found = []
-
-    def launch(_settings, _url, job_id, _folder):
-        found.append(job_id)
-        return os.getpid()
-
-    monkeypatch.setitem(launchers.LAUNCHERS, "local", launch)
-    return found
 
 
 @pytest.fixture

@@ -32,6 +32,12 @@ DOCUMENTS = (
     "docs/benchmarks.md",
     "docs/method.md",
     "docs/reasoning_quality.md",
+    "docs/compare.md",
+    "docs/evaluation.md",
+    "docs/preference-statistics.md",
+    "docs/reports.md",
+    "docs/results/README.md",
+    "docs/studies.md",
 )
 MOST_LINES = 300
 FENCED = re.compile(r"^```.*?^```$", re.M | re.S)

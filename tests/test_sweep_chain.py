@@ -1,4 +1,7 @@
-"""A sweep over real worker processes: each value is trained, and the group is then comparable."""
+"""A sweep on a tiny model: each value is trained, and the group is then comparable.
+
+Its jobs are done one by one in this process; `test_chain` has workers.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ from pipelines.comparison import columns_of, to_csv
 from pipelines.comparison_png import to_png
 from pipelines.jobs import queue
 from pipelines.jobs.comparison import read_comparison
-from tests.test_chain import database, tail, values, wait
+from pipelines.jobs.worker import run_job
+from tests.test_chain import database, launched, tail, values, wait
 
-__all__ = ["database", "values"]
+__all__ = ["database", "launched", "values"]
 
 
-def test_each_value_is_trained_and_the_group_compared(database, values):
+def test_each_value_is_trained_and_the_group_compared(database, launched, values):
     shared = {
         name.removeprefix("rsft."): value
         for name, value in values.items()
@@ -20,7 +24,9 @@ def test_each_value_is_trained_and_the_group_compared(database, values):
     del shared["epochs"]
     held = {"accumulation": 1, "holdout": 0.25, "eval_steps": 1, "values": "1, 2"}
     ids = queue.submit_sweep(database, "epochs", shared | held)
-    for job in wait(database, *ids, seconds=300):
+    while launched:
+        run_job(database, launched.pop(0))
+    for job in wait(database, *ids):
         assert job.state == "succeeded", f"{job.group_key}: {job.reason}\n{tail(job.id)}"
     found = read_comparison(database, job.group_id)
     assert [(one.job, one.label) for one in found.entries] == [(ids[0], "1"), (ids[1], "2")]

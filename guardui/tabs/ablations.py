@@ -11,7 +11,7 @@ from db.session import Database
 from guardui.group_view import LISTS, Looked, view
 from guardui.jobs_view import changes
 from guardui.tabs import ablations_launch
-from guardui.tabs.wiring import PICK_ROW, QUIET, html
+from guardui.tabs.wiring import PICK_ROW, QUIET, dropdown, html
 from pipelines.settings import Settings
 
 TICK_SECONDS = 3.0
@@ -42,12 +42,16 @@ def build(database: Database, settings: Settings) -> AblationsTab:
     inputs = [ui["group"], ui["metric"], ui["axis"], seen]
     outputs = [*ui.values(), seen]
 
+    def draw(looked: Looked, had: Looked, sent: dict[str, int]) -> dict[Any, Any]:
+        changed, marks = changes(view(database, looked), sent)
+        updates = {ui[name]: as_update(name, part, had) for name, part in changed.items()}
+        return updates | {seen: marks}
+
     def refresh(
         group: int | None, metric: str | None, axis: str | None, sent: dict[str, int]
     ) -> dict[Any, Any]:
-        shown = view(database, Looked(group, metric, axis))
-        changed, marks = changes(shown, sent)
-        return {ui[name]: as_update(name, part) for name, part in changed.items()} | {seen: marks}
+        looked = Looked(group, metric, axis)
+        return draw(looked, looked, sent)
 
     gr.on(
         [timer.tick, ui["group"].input, ui["metric"].input, ui["axis"].input],
@@ -57,8 +61,11 @@ def build(database: Database, settings: Settings) -> AblationsTab:
         **QUIET,
     )
 
-    def look_at(group: int | None, *rest: Any) -> dict[Any, Any]:
-        return refresh(group, *rest) | {parts: gr.Tabs(selected=RESULTS)}
+    def look_at(
+        group: int | None, metric: str | None, axis: str | None, sent: dict[str, int]
+    ) -> dict[Any, Any]:
+        drawn = draw(Looked(group, metric, axis), Looked(None, metric, axis), sent)
+        return drawn | {parts: gr.Tabs(selected=RESULTS)}
 
     launched.change(look_at, [launched, *inputs[1:]], [*outputs, parts], **QUIET)
     return AblationsTab(timer, refresh, inputs, outputs, ui["table"])
@@ -77,9 +84,8 @@ def _results(ui: dict[str, Any]) -> None:
             ui["files"] = html(elem_id="ablation-files")
 
 
-def as_update(name: str, part: Any) -> Any:
-    """A part's plain value as Gradio takes it."""
+def as_update(name: str, part: Any, had: Looked) -> Any:
+    """A part's plain value as Gradio takes it, where the page stood at `had`."""
     if name in LISTS:
-        choices, value = part
-        return gr.Dropdown(choices=list(choices), value=value)
+        return dropdown(part, getattr(had, name))
     return gr.Column(visible=part) if name == "body" else part

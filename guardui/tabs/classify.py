@@ -14,7 +14,7 @@ from guardui.live import Live, moderator_choices
 from guardui.render import empty, esc, fault_note, note, page, trace, verdict_cards
 from guardui.tabs.wiring import QUIET, html
 from pipelines.base_models import DEMO_BASE
-from pipelines.classify import Progress
+from pipelines.classify import Mode, Progress
 from pipelines.schema import GuardUIError
 from pipelines.settings import Settings
 from pipelines.template import GuardTemplate
@@ -85,6 +85,13 @@ def build(database: Database, settings: Settings, live: Live) -> tuple[Refresh, 
                 allow_custom_value=not settings.demo,
                 elem_id="classify-adapter",
             )
+            mode = gr.Radio(
+                [("With reasoning", "reason"), ("Fast, without", "fast")],
+                value="reason",
+                label="Mode",
+                info="Fast weighs the labels without writing why; measure it before trusting it.",
+                elem_id="classify-mode",
+            )
             with gr.Row():
                 go = gr.Button("Classify", variant="primary", scale=0, min_width=120)
                 stop = gr.Button("Stop", variant="stop", scale=0, min_width=90, interactive=False)
@@ -107,14 +114,14 @@ def build(database: Database, settings: Settings, live: Live) -> tuple[Refresh, 
             )
             reasoning = html(WAITING, elem_id="classify-result")
 
-    def run(text: str, answer: str | None, ref: str) -> Iterator[list[object]]:
-        yield from moderate(live, text, answer or None, ref)
+    def run(text: str, answer: str | None, ref: str, how: Mode) -> Iterator[list[object]]:
+        yield from moderate(live, text, answer or None, ref, how)
 
     outputs = [cards, reasoning, go, stop]
     event = gr.on(
         [go.click, prompt.submit],
         run,
-        [prompt, response, adapter],
+        [prompt, response, adapter, mode],
         outputs,
         api_visibility="private",
         show_progress="hidden",
@@ -138,17 +145,19 @@ def build(database: Database, settings: Settings, live: Live) -> tuple[Refresh, 
     return moderators, adapter
 
 
-def moderate(live: Live, prompt: str, response: str | None, ref: str) -> Iterator[list[object]]:
+def moderate(
+    live: Live, prompt: str, response: str | None, ref: str, mode: Mode = "reason"
+) -> Iterator[list[object]]:
     """Yields [cards, reasoning, Classify button, Stop button] as a moderation goes on."""
     closed = threading.Event()
     cards: object = gr.HTML(verdict_cards(None, has_response=bool(response)), visible=True)
     try:
-        for progress in live.stream(prompt, response, ref, closed.is_set):
+        for progress in live.stream(prompt, response, ref, closed.is_set, mode):
             if progress.verdict is not None:
                 cards = gr.HTML(
                     verdict_cards(progress.verdict, has_response=bool(response)), visible=True
                 )
-            yield [cards, reasoning_card(progress), *_buttons(progress.verdict is None)]
+            yield [cards, reasoning_card(progress, mode), *_buttons(progress.verdict is None)]
             cards = gr.skip()
     except GuardUIError as error:
         gr.Warning(str(error), title="Not classified")
@@ -166,13 +175,19 @@ def _buttons(running: bool) -> list[object]:
     return [gr.Button(interactive=not running), gr.Button(interactive=running)]
 
 
-def reasoning_card(progress: Progress) -> str:
+def reasoning_card(progress: Progress, mode: Mode = "reason") -> str:
     """What is being done or, once the model writes, its reasoning so far."""
     if not progress.text and progress.verdict is None:
         wait = f" <small class=num>{progress.seconds:.0f} s</small>" if progress.seconds else ""
         return page(
             '<div class="gu-card" role="status"><span class="gu-writing">'
             f"{esc(progress.activity or 'starting')}…</span>{wait}</div>"
+        )
+    if mode == "fast":
+        return page(
+            f'<div class="gu-card"><h3>No reasoning <small class="num">{progress.seconds:.1f} s'
+            "</small></h3><p>Fast mode weighs the labels and writes nothing. Choose "
+            "<em>With reasoning</em> to read why.</p></div>"
         )
     numbers = f"{progress.tokens:,} tokens, {progress.seconds:.1f} s"
     if progress.verdict is not None and progress.verdict.error:

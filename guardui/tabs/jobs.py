@@ -11,7 +11,7 @@ from db import jobs
 from db.session import Database
 from guardui.jobs_view import Selection, changes, view
 from guardui.tabs.train import TrainTab
-from guardui.tabs.wiring import PICK_ROW, QUIET, SAYING, html, told
+from guardui.tabs.wiring import PICK_ROW, QUIET, SAYING, dropdown, html, told
 from pipelines.jobs import queue
 from pipelines.settings import Settings
 
@@ -56,9 +56,10 @@ def build(
     def refresh(
         picked: int | None, metric: str | None, compare: int | None, sent: dict[str, int]
     ) -> dict[Any, Any]:
-        parts = view(database, settings, Selection(picked, metric, compare))
-        changed, marks = changes(parts, sent)
-        return {ui[name]: as_update(name, part) for name, part in changed.items()} | {seen: marks}
+        selection = Selection(picked, metric, compare)
+        changed, marks = changes(view(database, settings, selection), sent)
+        updates = {ui[name]: as_update(name, part, selection) for name, part in changed.items()}
+        return updates | {seen: marks}
 
     def pick(event: gr.EventData, _picked: int | None, *rest: Any) -> dict[Any, Any]:
         return refresh(int(event.id), *rest) | {ask: gr.Row(visible=False)}
@@ -183,11 +184,10 @@ def move_up(database: Database, job_id: int) -> None:
     queue.move(database, job_id, max(0, place))
 
 
-def as_update(name: str, part: Any) -> Any:
-    """A part's plain value as Gradio takes it."""
+def as_update(name: str, part: Any, had: Selection) -> Any:
+    """A part's plain value as Gradio takes it, where the page stood at `had`."""
     if name in LISTS:
-        choices, value = part
-        return gr.Dropdown(choices=list(choices), value=value)
+        return dropdown(part, getattr(had, name))
     if name == "body":
         return gr.Column(visible=part)
     return gr.Button(visible=part) if name in BUTTONS else part

@@ -175,7 +175,7 @@ def _undo_review(database: Database, at: str) -> Done:
 def _study(database: Database, asked: Mapping[str, Any]) -> Done:
     name = str(asked.get("name", ""))
     curation.to_study(database, _wanted(database, asked), name)
-    return Done(f"Study “{name.strip()}” is made: rate it in the Rate tab")
+    return Done(f"Study “{name.strip()}” is made as a draft: open it in the Studies tab")
 
 
 def _freeze(database: Database, asked: Mapping[str, Any]) -> Done:

@@ -22,7 +22,7 @@ from guardui.forms import (
 from guardui.render import esc, page
 from guardui.tabs import recipe
 from guardui.tabs.stage_runs import NOT_LOOKED_AT, launch_stage, looked_at, same_run
-from guardui.tabs.uploads import upload_button
+from guardui.tabs.uploads import answers_button, upload_button
 from guardui.tabs.wiring import PRIVATE, QUIET, html
 from pipelines.settings import Settings
 from pipelines.stages import all_stages
@@ -151,7 +151,7 @@ def _build_form(
                 info="Fills the form; change what you like after.",
                 elem_id=f"preset-{stage.name}",
             )
-            fields = _build_fields(database, settings, stage, specs, first)
+            fields = build_fields(database, settings, stage, specs, first)
             note = html(visible=False, elem_id=f"faults-{stage.name}")
             with gr.Row():
                 launch = _button("Launch", "launch", stage, "primary")
@@ -207,7 +207,7 @@ def _keep_current(form: StageForm, ways: gr.HTML) -> None:
     )
 
 
-def _build_fields(
+def build_fields(
     database: Database, settings: Settings, stage: Stage, specs: list[FieldSpec], preset: str
 ) -> list[Any]:
     """The components in the order of `specs`, essential ones before the folded groups."""
@@ -219,6 +219,8 @@ def _build_fields(
         made[spec.name] = component(spec, values[spec.name], offered)
         if spec.reference == "dataset":
             upload_button(settings, made[spec.name])
+        if spec.reference == "arm":
+            answers_button(settings, made[spec.name])
 
     def rows(wanted: list[FieldSpec]) -> None:
         wide = [spec for spec in wanted if spec.kind in ("reference", "references", "list")]

@@ -28,6 +28,25 @@ def upload_button(settings: Settings, field: Any) -> gr.UploadButton:
     return button
 
 
+def answers_button(settings: Settings, field: Any) -> gr.UploadButton:
+    """A button that adds the paths of uploaded files of stored answers to a list."""
+    button = gr.UploadButton(
+        "Upload stored answers",
+        size="sm",
+        file_count="multiple",
+        file_types=[".jsonl", ".json"],
+        min_width=180,
+        scale=0,
+        elem_classes="gu-quiet",
+    )
+
+    def add(paths: list[str] | None, chosen: list[str] | None) -> list[str]:
+        return [*(chosen or []), *(keep_upload(settings, path) for path in paths or [])]
+
+    button.upload(add, [button, field], field, **PRIVATE)
+    return button
+
+
 def keep_upload(settings: Settings, path: str) -> str:
     """Copies an uploaded file among the home's uploads, under a name that is free there."""
     settings.uploads_dir.mkdir(parents=True, exist_ok=True)

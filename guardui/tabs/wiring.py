@@ -30,6 +30,16 @@ def html(value: Any = None, **options: Any) -> gr.HTML:
     return gr.HTML(value, **{"js_on_load": None, "apply_default_css": False, **options})
 
 
+def dropdown(part: tuple[Any, Any], had: Any) -> gr.Dropdown:
+    """(choices, value) as an update of a list that stood at `had` when its listener was called.
+
+    A value that is the same isn't sent: where a timer's answer comes after a newer choice, it
+    would put the old one back.
+    """
+    choices, value = part
+    return gr.Dropdown(choices=list(choices), **({} if value == had else {"value": value}))
+
+
 # A click on a row, or on the button in it, tells the listener which row it was.
 PICK_ROW = """
 element.addEventListener('click', (event) => {

@@ -56,3 +56,20 @@ class Engine(Protocol):
         self, prompt: str, sampling: Sampling, should_stop: Callable[[], bool] = lambda: False
     ) -> Iterator[str]:
         """Pieces of one answer as they are written."""
+
+    def score(
+        self,
+        prompts: Sequence[str],
+        continuations: Sequence[Sequence[str]],
+        written: Sequence[str] = (),
+    ) -> list[list[float]]:
+        """log P(continuation | prompt, what was written so far), in nats, as (P, C) lists.
+
+        P prompts as `generate` takes them, C texts for each (C may differ), and for each the text
+        that the model has already written, none where `written` is empty. Prompt and answer are
+        tokenised apart, written text and continuation together, as generation has them. Every
+        token counts, and so does the end: a continuation that doesn't close with a line break is
+        followed by the model's end token. Where a written blank becomes part of a label's first
+        token, it is scored with all of a prompt's continuations alike. Raises EndpointError where
+        an engine can't score.
+        """

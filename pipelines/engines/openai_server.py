@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
 
 from pipelines.engines.pacing import TICK_SECONDS, Pace, backoff, retry_after, wait_until
@@ -173,6 +173,10 @@ class ChatEndpoint:
                 prompt_tokens += reply.usage.prompt_tokens or 0
                 completion_tokens += reply.usage.completion_tokens or 0
         return Completion(tuple(texts[:n]), prompt_tokens, completion_tokens, tuple(ended[:n]))
+
+    def score(self, *_texts: object) -> NoReturn:
+        """Raises EndpointError: a chat doesn't tell how probable a given answer is."""
+        raise EndpointError(f"endpoint={self.base_url}: {self.model}: can't score given answers")
 
     def _insist(self, body: dict[str, Any], should_stop: Callable[[], bool]) -> Any:
         """One reply, asked for again while the failure may pass."""

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pipelines.base_models import stop_tokens
+from pipelines.engines import scoring
 from pipelines.engines.base import Answer, OnEnded, Sampling
+from pipelines.schema import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +134,54 @@ class TransformersEngine:
             thread.join()
         if failure:
             raise failure[0]
+
+    def score(
+        self,
+        prompts: Sequence[str],
+        continuations: Sequence[Sequence[str]],
+        written: Sequence[str] = (),
+    ) -> list[list[float]]:
+        """See `Engine.score`. One forward pass reads a prompt with all its continuations."""
+        import torch
+
+        if not prompts:
+            return []
+        trees = []
+        told = written or [""] * len(prompts)
+        for prompt, so_far, texts in zip(self._tokens(prompts), told, continuations, strict=True):
+            first, *wholes = self._tokens([so_far, *(so_far + text for text in texts)])
+            ends = [not text.endswith("\n") for text in texts]
+            trees.append(scoring.grow(prompt, first, wholes, ends))
+            if not trees[-1].prefix:
+                raise InputError(f"prompts[{len(trees) - 1}]: it is empty; give a text to go on")
+        with self._lock, torch.inference_mode():
+            if scoring.can_pack(self.model.config):
+                return [
+                    row for part in scoring.parts(trees) for row in self._scores(part, packed=True)
+                ]
+            alone = iter(self._scores([one for t in trees for one in t.split()], packed=False))
+            return [[next(alone)[0] for _ in tree.lasts] for tree in trees]
+
+    def _scores(self, trees: list[scoring.Tree], *, packed: bool) -> list[list[float]]:
+        """The scores of each tree; a batch that doesn't fit in the GPU's memory is halved."""
+        import torch
+
+        given = scoring.pack(trees, self.tokenizer.pad_token_id, packed=packed)
+        kept = 1 + max(len(tree.tokens) for tree in trees)
+        try:
+            inputs = {name: values.to(self.model.device) for name, values in given.items()}
+            logits = self.model(**inputs, use_cache=False, logits_to_keep=kept).logits
+            return [
+                scoring.read(tree, row[-kept:], self.stop_ids)
+                for tree, row in zip(trees, logits, strict=True)
+            ]
+        except torch.cuda.OutOfMemoryError:
+            if len(trees) == 1:
+                raise
+        torch.cuda.empty_cache()
+        half = len(trees) // 2
+        logger.info("%d texts do not fit in memory: %d at once", len(trees), half)
+        return self._scores(trees[:half], packed=packed) + self._scores(trees[half:], packed=packed)
 
     def _tokens(self, prompts: Sequence[str]) -> list[list[int]]:
         encoded = self.tokenizer(list(prompts), add_special_tokens=False)

@@ -150,6 +150,9 @@ def _facts(
 
 
 def _peak_heard(session: Session, job: Job) -> float | None:
-    """The most main memory that the job's process told of as it ran."""
+    """The most memory that the job's process told of as it ran: the GPU's where it used one."""
     beats = jobs.events(session, job.id, kind="heartbeat")
-    return max((float(beat.data["peak"]) for beat in beats if beat.data.get("peak")), default=None)
+    for name in ("device_peak", "peak"):
+        if heard := [float(beat.data[name]) for beat in beats if beat.data.get(name)]:
+            return max(heard)
+    return None

@@ -20,7 +20,8 @@ from sqlalchemy.orm import Session
 from db import jobs, lifecycle
 from db.models import Event, now
 from db.session import Database
-from pipelines.jobs.outcome import NewArtifact, insist, peak_memory, storable
+from pipelines.failures import device_peak, peak_memory
+from pipelines.jobs.outcome import NewArtifact, insist, storable
 from pipelines.jobs.sample_rows import store_samples
 from pipelines.schema import HardSample, InputError
 
@@ -192,7 +193,8 @@ class JobContext:
 
     def _add_memory(self, session: Session) -> None:
         if time.monotonic() >= self._next_memory:
-            data = {"rss": psutil.Process().memory_info().rss, "peak": peak_memory()}
+            rss = psutil.Process().memory_info().rss
+            data = {"rss": rss, "peak": peak_memory(), "device_peak": device_peak()}
             jobs.add_event(session, self._job_id, "heartbeat", data=data)
             self._next_memory = time.monotonic() + MEMORY_SECONDS
 

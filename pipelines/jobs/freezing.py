@@ -11,21 +11,28 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
-from db import jobs, pair_sets, studies
+from db import jobs, pair_sets
 from db.models import HardSampleRow, Job, PairSetVersion
 from db.samples import SampleFilter, sample_ids
 from db.session import Database
 from pipelines.jobs.pair_versions import check_name, register_folder, version_folder
 from pipelines.jobs.sample_rows import sample_of
 from pipelines.jobs.sample_weights import gamma_of, job_ranges
+from pipelines.jobs.study_import import make_draft
 from pipelines.pair_sets import describe_pair_set, read_template
 from pipelines.pair_writing import write_pair_set
 from pipelines.schema import GuardUIError, HardSample, InputError, NotFoundError
 from pipelines.settings import get_settings
+from pipelines.studies.arms import Row
+from pipelines.studies.artifact import ArmInfo, StudyInfo
+from pipelines.studies.design import StudyDesign
+from pipelines.studies.items import main_items
+from pipelines.studies.known import PRACTICE, known_items
 from pipelines.template import GuardTemplate
 
 READ_TOGETHER = 1000
 ARMS = ("chosen", "rejected")
+CHOSEN = "the items are what was mined: the first arm's trace is the one that has the label right"
 
 
 def job_template(session: Session, job_id: int) -> GuardTemplate:
@@ -183,28 +190,32 @@ def _mined_benchmark(made: PairSetVersion | None) -> list[str]:
 
 
 def to_study(database: Database, ids: Sequence[int] | SampleFilter, name: str) -> int:
-    """The id of a new blinded study: is the chosen trace really preferred to the rejected one?
+    """The id of a draft study: is the chosen trace really preferred to the rejected one?
 
-    Each pair's sides are drawn when it is shown. Samples without a pair are left out. Raises
-    InputError where none is left or the name is empty or taken.
+    Samples without a pair are left out. Raises InputError where none is left or the name is empty
+    or taken.
     """
     name = name.strip()
     if not name or len(name) > 200:
         raise InputError(f"name={name[:40]!r}: a study needs a name of 1 to 200 characters")
     with database.read() as session:
         wanted = sample_ids(session, ids) if isinstance(ids, SampleFilter) else list(ids)
-        pairs = list(_study_pairs(session, wanted))
-    if not pairs:
+        samples = [sample_of(row) for row in _whole(session, wanted)]
+    rows = [
+        Row(
+            one.example,
+            (one.generations[one.chosen].verdict, one.generations[one.rejected].verdict),
+        )
+        for one in samples
+        if one.chosen is not None and one.rejected is not None
+    ]
+    if not rows:
         raise InputError("samples: none of them has a chosen and a rejected answer to compare")
+    design = StudyDesign(attention_every=0, remarks=[CHOSEN])
+    arms = [ArmInfo(name=arm, kind="mined", reference="") for arm in ARMS]
+    items = [*known_items(PRACTICE, "practice"), *main_items(rows, design, 0, design.seed)]
     try:
         with database.write() as session:
-            return studies.create(session, name, ARMS, pairs).id
+            return make_draft(session, StudyInfo(name=name, arms=arms, design=design), items).id
     except IntegrityError:
         raise InputError(f"name={name}: there is a study of this name already") from None
-
-
-def _study_pairs(session: Session, ids: Sequence[int]) -> Iterator[studies.NewPair]:
-    for row in _whole(session, ids):
-        if row.chosen is not None and row.rejected is not None:
-            texts = {one.position: one.text for one in row.generations}
-            yield studies.NewPair(row.prompt, row.response, texts[row.chosen], texts[row.rejected])

@@ -17,10 +17,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db import jobs, lifecycle, pair_sets
-from db.models import Artifact
+from db.models import Artifact, Event, now
 from db.session import Database
 from pipelines.failures import OOM_ADVICE, is_out_of_memory, peak_words
-from pipelines.failures import peak_memory as peak_memory
+from pipelines.jobs.study_import import import_draft, read_drafts
 from pipelines.schema import ConfigError, DataError, DiskFullError, GuardUIError, OutOfMemoryError
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class NewArtifact:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of one attempt. Only a success hands artifacts on."""
+    """The end of one attempt. Artifacts are of a success, or of what was measured and missed."""
 
     attempt: int
     state: str
@@ -63,6 +63,7 @@ class Outcome:
 
     def record(self, database: Database, job_id: int) -> bool:
         """Ends the job with all its artifacts, or changes nothing where it is not active now."""
+        drafts, remarks = read_drafts(self.artifacts)
         with database.write() as session:
             ended = lifecycle.finish(
                 session, job_id, self.state, self.reason, self.failure, attempt=self.attempt
@@ -71,6 +72,11 @@ class Outcome:
                 row = jobs.add_artifact(session, job_id=job_id, **asdict(made))
                 if row.kind == "pair_set":
                     register_pairs(session, row)
+            for draft in drafts if ended else ():
+                import_draft(session, draft, job_id)
+            for text in remarks if ended else ():
+                said = {"text": storable(text)}
+                session.add(Event(job_id=job_id, kind="log", data=said, at=now()))
             return ended
 
 

@@ -40,8 +40,8 @@ Links = Mapping[str, str | Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A job that was checked. `links`: as in Step; `rows`: its rows by source, where it reads any;
-    `refusal`: why it can't be queued."""
+    """A job that was checked. `links` and `after`: as in Step; `rows`: its rows by source, where it
+    reads any; `refusal`: why it can't be queued."""
 
     stage: Stage
     preset: str | None
@@ -53,12 +53,13 @@ class Planned:
     remarks: Sequence[str] = ()
     rows: Mapping[str, int] | None = None
     refusal: GuardUIError | None = None
+    after: Sequence[str] = ()
 
     @property
     def before(self) -> list[str]:
-        """The keys of the jobs whose artifacts it takes."""
+        """The keys of the jobs that must have succeeded, most for the artifacts that it takes."""
         keys = ([one] if isinstance(one, str) else one for one in self.links.values())
-        return list(dict.fromkeys(key for found in keys for key in found))
+        return list(dict.fromkeys([*(key for found in keys for key in found), *self.after]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,7 @@ def plan_step(
     named = values_of(step, values) | links
     config = with_absolute_paths(build_config(stage, preset, named))
     title = f"{recipe.title}: {step.title or stage.title}"
-    plan = Planned(stage, preset, config, title, "local", step.key, step.links)
+    plan = Planned(stage, preset, config, title, "local", step.key, step.links, after=step.after)
     try:
         plan = replace(plan, rows=rows_by_source(database, _emptied(config, links)))
         remarks = check(database, stage, config, links, made_by(before))
@@ -243,7 +244,8 @@ def insert(database: Database, plans: Sequence[Planned], group: Group | None = N
             for plan in plans:
                 links = {name: _made_by(key, by_key) for name, key in plan.links.items()}
                 config = plan.config.model_copy(update=links)
-                ids.append(_add(session, replace(plan, config=config), group_id))
+                after = [by_key[key] for key in plan.after]
+                ids.append(_add(session, replace(plan, config=config), group_id, after))
                 by_key[plan.key] = ids[-1]
             lifecycle.refresh_blocked(session)
     except OperationalError as error:
@@ -261,7 +263,7 @@ def _made_by(key: str | Sequence[str], ids: Mapping[str, int]) -> str | list[str
     return f"job:{ids[key]}" if isinstance(key, str) else [f"job:{ids[one]}" for one in key]
 
 
-def _add(session: Session, plan: Planned, group_id: int | None) -> int:
+def _add(session: Session, plan: Planned, group_id: int | None, after: Sequence[int] = ()) -> int:
     stage, preset = plan.stage, plan.preset
     usual = f"{stage.title} ({preset})" if preset else stage.title
     return jobs.add_job(
@@ -273,7 +275,7 @@ def _add(session: Session, plan: Planned, group_id: int | None) -> int:
         device=leased_device(plan.config),
         exclusive=stage.exclusive,
         launcher=plan.launcher,
-        parents=find_parents(session, plan.config),
+        parents=sorted({*find_parents(session, plan.config), *after}),
         command=command_line(stage, preset, plan.config),
         group_id=group_id,
         group_key=plan.key,

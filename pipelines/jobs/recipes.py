@@ -20,6 +20,23 @@ def _method(_values: Mapping[str, Any]) -> Sequence[Step]:
     )
 
 
+def _judged(_values: Mapping[str, Any]) -> Sequence[Step]:
+    """The method, which goes on after R-SFT only where that meets its gates."""
+    return (
+        Step("rsft", "rsft"),
+        Step("judge", "evaluate", links={"adapters": ["rsft"]}, title="Evaluate R-SFT"),
+        Step("mine", "mine", links={"adapter": "rsft"}, after=["judge"]),
+        Step("hsdpo", "hsdpo", links={"adapter": "rsft", "pairs": "mine"}),
+        Step(
+            "final",
+            "evaluate",
+            values={"gate_reference": "first"},
+            links={"adapters": ["rsft", "hsdpo"], "hard_samples": "mine"},
+            title="Evaluate both",
+        ),
+    )
+
+
 def _continued(_values: Mapping[str, Any]) -> Sequence[Step]:
     """One epoch, and two more that go on from it: three in all."""
     return (
@@ -58,6 +75,21 @@ _ALL = (
         "QLoRA of Llama-3.2-3B-Instruct, mining as in the paper, then HS-DPO at 4 x 64.",
         _presets("exp19", "paper", "single-gpu"),
         _method,
+    ),
+    Recipe(
+        "judged",
+        "The whole method, judged",
+        "R-SFT is evaluated before anything is mined with it, and HS-DPO beside it: where a gate "
+        "(`judge.gates`, `final.gates`) is missed, what comes after is held back.",
+        {"rsft": "exp19", "mine": "paper", "hsdpo": "single-gpu", "evaluate": "quick"},
+        _judged,
+    ),
+    Recipe(
+        "judged-demo",
+        "The whole method, judged, small",
+        "The same chain with SmolLM2-135M on a few rows, for a laptop; name `benchmarks`.",
+        dict.fromkeys(("rsft", "mine", "hsdpo", "evaluate"), "smollm2-demo"),
+        _judged,
     ),
     Recipe(
         "exp18",

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from db import jobs
-from db.models import RESUMABLE, Job
+from db.models import RESUMABLE, Artifact, Job
 from db.session import Database
 from pipelines.demo_base import ALIASES
 from pipelines.jobs.pair_versions import named_version
@@ -31,7 +31,7 @@ REFERENCE = re.compile(r"(job|artifact):(.*)", re.DOTALL)
 def resolve_reference(database: Database, kind: str, value: str) -> Path | str:
     """`artifact:N` or `job:N` -> the path of that artifact; a path -> absolute; else unchanged.
 
-    A pair set may be named `NAME@vN` too.
+    A pair set may be named `NAME@vN` too, and one of a job's several artifacts `job:N#NAME`.
 
     Raises NotFoundError where there is no such job, artifact or file, and InputError where the
     artifact is of another kind or the job has not made it.
@@ -53,11 +53,7 @@ def _resolve(session: Session, kind: str, value: str) -> Path | str:
             )
     elif what == "job":
         job = _get_job(session, value, number)
-        artifact = next((one for one in reversed(job.artifacts) if one.kind in kinds), None)
-        if artifact is None:
-            raise InputError(
-                f"{value}: job {number} ({job.stage}, {job.state}) made no {' or '.join(kinds)}"
-            )
+        artifact = _made(job, kind, value)
     elif kind == "pair_set" and (version := named_version(session, value)):
         artifact = version.artifact
     else:
@@ -67,14 +63,36 @@ def _resolve(session: Session, kind: str, value: str) -> Path | str:
     return Path(artifact.path)
 
 
+def _made(job: Job, kind: str, value: str) -> Artifact:
+    """The newest artifact of the job that a reference of this kind may name."""
+    kinds, name = kinds_taken(kind), value.partition("#")[2]
+    made = [one for one in job.artifacts if one.kind in kinds]
+    if not made:
+        raise InputError(
+            f"{value}: job {job.id} ({job.stage}, {job.state}) made no {' or '.join(kinds)}"
+        )
+    if not name and kind == "arm":  # an evaluation of its job's may be anybody's
+        made = [one for one in made if one.details.get("kind") != "baseline"] or made
+    found = [one for one in made if name in ("", one.name)]
+    several = kind == "arm" and len({one.name for one in found}) > 1
+    if not found or several:
+        names = ", ".join(dict.fromkeys(one.name for one in made))
+        raise InputError(f"{value}: job {job.id} made {names}; name one as job:{job.id}#NAME")
+    return found[-1]
+
+
 def parse_reference(value: str) -> tuple[str | None, int]:
-    """`job:7` -> ("job", 7); what is no reference -> (None, 0). Raises InputError on `job:x`."""
+    """`job:7` and `job:7#NAME` -> ("job", 7); what is no reference -> (None, 0).
+
+    Raises InputError on `job:x`.
+    """
     match = REFERENCE.fullmatch(value)
     if match is None:
         return None, 0
-    if not (match[2].isascii() and match[2].isdigit()) or len(match[2]) > 9:
+    number = match[2].partition("#")[0] if match[1] == "job" else match[2]
+    if not (number.isascii() and number.isdigit()) or len(number) > 9:
         raise InputError(f"{value}: must be {match[1]}: and a number")
-    return match[1], int(match[2])
+    return match[1], int(number)
 
 
 def _get_job(session: Session, value: str, number: int) -> Job:

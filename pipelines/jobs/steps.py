@@ -19,7 +19,8 @@ class Step:
 
     `key` names it among the others; a stage may occur several times. `values` are fields that
     the recipe itself sets. `links`: a field -> the key of the earlier step whose artifact it
-    takes, or the keys of several where the field is a list.
+    takes, or the keys of several where the field is a list. `after`: earlier steps that must have
+    succeeded too, though nothing of theirs is taken.
     """
 
     key: str
@@ -28,6 +29,7 @@ class Step:
     values: Mapping[str, Any] = field(default_factory=dict)
     links: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     title: str = ""
+    after: Sequence[str] = ()
 
 
 class NoOptions(StageConfig):

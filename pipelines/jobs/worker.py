@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -25,7 +26,13 @@ from pipelines.jobs.outcome import FILE, Outcome, explain_failure, insist, stora
 from pipelines.jobs.queue import check_room, job_dir
 from pipelines.jobs.references import resolved
 from pipelines.jobs.supervisor import reconcile
-from pipelines.schema import GuardUIError, InputError, NotFoundError, StopRequested
+from pipelines.schema import (
+    GateError,
+    GuardUIError,
+    InputError,
+    NotFoundError,
+    StopRequested,
+)
 from pipelines.settings import get_settings
 from pipelines.stages import get_stage
 from pipelines.stages.base import build_config
@@ -120,6 +127,9 @@ def _attempt(database: Database, job: Job, folder: Path, on_event: OnEvent | Non
         return Outcome(job.attempt, "stopped", "ended by SIGTERM")
     except KeyboardInterrupt:
         return Outcome(job.attempt, "interrupted", "interrupted from the keyboard")
+    except GateError as error:
+        # What it missed was measured all the same: the evaluations stay.
+        return replace(_failed(job, error), artifacts=context.made)
     except (Exception, SystemExit) as error:
         logger.exception("job %d failed", job.id)
         return _failed(job, error)

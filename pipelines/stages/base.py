@@ -33,7 +33,11 @@ PairSetRef = Annotated[str, reference("pair_set")]
 ModelRef = Annotated[str, reference("model")]
 
 # Whole weights that were exported moderate as an adapter folder does.
-_TAKEN: Mapping[str, tuple[str, ...]] = {"adapter": ("adapter", "model")}
+_TAKEN: Mapping[str, tuple[str, ...]] = {
+    "adapter": ("adapter", "model"),
+    "benchmark": ("dataset",),
+    "arm": ("adapter", "model", "evaluation"),
+}
 
 
 def kinds_taken(kind: str) -> tuple[str, ...]:

@@ -58,7 +58,12 @@ def run(config: QualityConfig, context: StageContext) -> None:
     name = config.name or "pairs by reasoning quality"
     record = {
         "stage": "quality",
-        "dataset": {"name": name, "version": None, "sha256": about["sha256"]},
+        "dataset": {
+            "name": name,
+            "version": None,
+            "sha256": about["sha256"],
+            "rows_sha256": about["record"]["dataset"]["sha256"],
+        },
     }
     template = GuardTemplate.load(folder)
     weights = [row["weight"] for row in pairs]

@@ -185,10 +185,18 @@ def run(config: RsftConfig, context: StageContext) -> None:
         "held_out": len(held),
         "eval_dataset": {"name": other.name, "sha256": other.sha256} if other else None,
         "max_length": limit,
+        "parent": before(config, base) or None,
     }
     folder = save_fitted(fitted, tokenizer, template, info, context.directory)
     details = {"base_model": base.name, "method": config.method, "rows": len(rows)}
     context.artifact("adapter", folder, f"R-SFT of {base.name}", details)
+
+
+def before(config: RsftConfig, base: base_models.BaseModel) -> dict[str, Any]:
+    """The record of what the training goes on from; empty for a bare base."""
+    if config.adapter:
+        return base_models.read_adapter(config.adapter).info
+    return base_models.read_json(base.path / "training_info.json")
 
 
 def load_model(config: RsftConfig, base: base_models.BaseModel, device: str) -> tuple[Any, Any]:

@@ -42,7 +42,7 @@ def predictions(folder: Path) -> Iterator[tuple[GuardExample, Verdict]]:
         for row in lines(path):
             start = row["prompt"].index("Human user:\n")
             prompt, response = TEMPLATE.split_input(row["prompt"][start:])
-            gold = {BENCHMARKS[path.stem]: row["label"]}
+            gold = {BENCHMARKS[path.stem].task: row["label"]}
             example = GuardExample(prompt, response, gold, source=path.stem)
             yield example, TEMPLATE.parse(row["predict"], example)
 

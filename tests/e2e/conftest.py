@@ -10,17 +10,29 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from db.session import Database, open_database
 from pipelines.settings import Settings
 from tests.e2e.seed import seed
 
+if TYPE_CHECKING:
+    from tests.e2e.rating import Studies
+
 ROOT = Path(__file__).parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
+FEATURES = [
+    # Each window would come with pages for the address bar, which cost a second of a core.
+    *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup", "AimEnabled"),
+    # This list takes the place of Playwright's own, of which tests need these.
+    *("PaintHolding", "DestroyProfileOnBrowserClose", "AvoidUnnecessaryBeforeUnloadCheckSync"),
+    *("HttpsUpgrades", "HttpsFirstBalancedModeAutoEnable", "ThirdPartyStoragePartitioning"),
+    *("MediaRouter", "OptimizationHints", "NetworkTimeServiceQuerying", "PreconnectToSearch"),
+]
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -29,7 +41,13 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-features=" + ",".join(FEATURES),
 ]
+
+PATIENCE = 30_000
+"""Milliseconds that a page may take on a busy machine; the usual 5,000 are too few there."""
+
+expect.set_options(timeout=PATIENCE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,7 +64,6 @@ class App:
     settings: Settings
     database: Database
     process: subprocess.Popen[bytes]
-    started_seconds: float
 
 
 def free_port() -> int:
@@ -67,14 +84,13 @@ def serve(
     database = open_database(settings.database_url)
     fill(database, settings)
     log = (home / "app.log").open("wb")
-    start = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "app.py"], cwd=ROOT, env=env, stdout=log, stderr=log
     )
     try:
         url = f"http://127.0.0.1:{port}"
         wait_until_up(url, process, home / "app.log")
-        yield App(url, settings, database, process, time.perf_counter() - start)
+        yield App(url, settings, database, process)
     finally:
         process.terminate()
         process.wait(20)
@@ -83,7 +99,7 @@ def serve(
 
 
 def wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 150
     while time.monotonic() < until:
         if process.poll() is not None:
             pytest.fail(f"the app ended: {log.read_text()}")
@@ -97,7 +113,7 @@ def wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The page as a researcher has it."""
+    """The page as a researcher has it; a file whose tests need other rows has its own `app`."""
     yield from serve(tmp_path_factory.mktemp("home"))
 
 
@@ -134,9 +150,11 @@ class Visitor:
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
         self.page.on("request", self._note_request)
         self.page.goto(f"{self.url}/{query}")
-        self.page.wait_for_selector("#tabs [role=tab][data-tab-id=classify]", timeout=30_000)
+        self.page.wait_for_selector("#tabs [role=tab][data-tab-id=classify]", timeout=2 * PATIENCE)
         # Attached, for an address may put another tab in front.
-        self.page.wait_for_selector("#classify-prompt textarea", state="attached", timeout=30_000)
+        self.page.wait_for_selector(
+            "#classify-prompt textarea", state="attached", timeout=2 * PATIENCE
+        )
         return self
 
     def _note_request(self, request: object) -> None:
@@ -151,7 +169,7 @@ class Visitor:
     def go(self, name: str, shown: str) -> None:
         """Opens a tab and waits for what it shows."""
         self.tab(name).click()
-        self.page.locator(shown).first.wait_for(timeout=15_000)
+        self.page.locator(shown).first.wait_for(timeout=PATIENCE)
 
     def settle(self) -> None:
         """Waits until nothing is asked for any more."""
@@ -164,5 +182,23 @@ def visit(app: App, browser: Browser) -> Iterator[Visitor]:
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     visitor = Visitor(page, app.url)
     yield visitor
+    assert page.evaluate("window.xss") is None
     page.close()
     assert visitor.troubles == []
+
+
+@pytest.fixture(scope="session")
+def rated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studies]:
+    """The page as annotators have it, with open studies."""
+    from tests.e2e.rating import serve_studies  # it builds on this file
+
+    yield from serve_studies(tmp_path_factory.mktemp("rated"))
+
+
+@pytest.fixture
+def rater(rated: Studies, browser: Browser) -> Iterator[Visitor]:
+    """A person in a browser of their own, which remembers nothing of others."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    visitor = Visitor(context.new_page(), rated.app.url)
+    yield visitor
+    context.close()

@@ -30,7 +30,7 @@ STEPS_AN_EPOCH = 12
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """A page of its own with a finished sweep, for these tests launch jobs."""
     for app in serve(tmp_path_factory.mktemp("lab")):
         seed_sweep(app.database)
@@ -80,16 +80,6 @@ def seed_sweep(database: Database) -> int:
                     held = {"eval_loss": loss + 0.02 * number}
                     session.add(Event(job_id=job.id, kind="metrics", step=step, data=held))
         return group.id
-
-
-@pytest.fixture
-def visit(lab: App, browser: Browser) -> Iterator[Visitor]:
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    visitor = Visitor(page, lab.url)
-    yield visitor
-    assert page.evaluate("window.xss") is None
-    page.close()
-    assert visitor.troubles == []
 
 
 def results(visit: Visitor) -> Page:
@@ -166,9 +156,9 @@ def test_picture_and_numbers_can_be_taken_away(visit: Visitor) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 900])
-def test_nothing_scrolls_sideways(lab: App, browser: Browser, width: int, scheme: str) -> None:
+def test_nothing_scrolls_sideways(app: App, browser: Browser, width: int, scheme: str) -> None:
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
-    visitor = Visitor(page, lab.url)
+    visitor = Visitor(page, app.url)
     results(visitor)
     assert page.evaluate(OVERFLOW) == [0, []]
     page.get_by_role("tab", name="New ablation").click()
@@ -192,7 +182,7 @@ def test_a_check_shows_the_runs_and_what_they_ask(visit: Visitor) -> None:
     expect(page.locator("#ablation-note")).to_contain_text("Ready to launch")
 
 
-def test_a_value_that_can_not_run_is_told_and_nothing_is_queued(visit: Visitor, lab: App) -> None:
+def test_a_value_that_can_not_run_is_told_and_nothing_is_queued(visit: Visitor, app: App) -> None:
     page = new_ablation(visit, "Rows")
     page.locator("#ablation-values textarea, #ablation-values input").fill("50, 500, 0")
     page.locator("#ablation-check").click()
@@ -202,7 +192,7 @@ def test_a_value_that_can_not_run_is_told_and_nothing_is_queued(visit: Visitor, 
     page.locator("#ablation-launch").click()
     note = page.locator("#ablation-note")
     expect(note).to_contain_text("Nothing was queued", timeout=30_000)
-    with lab.database.read() as session:
+    with app.database.read() as session:
         assert [one.name for one in groups.list_groups(session)].count("rows") == 0
 
 
@@ -219,7 +209,7 @@ def test_any_field_of_any_stage(visit: Visitor) -> None:
 
 
 def test_a_launched_sweep_runs_to_its_picture(
-    visit: Visitor, lab: App, tiny_base: Path, tmp_path: Path
+    visit: Visitor, app: App, tiny_base: Path, tmp_path: Path
 ) -> None:
     """Two values on a tiny model, by real workers, while the page looks on."""
     page = new_ablation(visit, "Epochs")
@@ -233,11 +223,11 @@ def test_a_launched_sweep_runs_to_its_picture(
     expect(page.locator("#ablation-group input")).to_have_value(
         re.compile(r"#2 Epochs \(2 runs\)"), timeout=30_000
     )
-    with lab.database.read() as session:
+    with app.database.read() as session:
         group = groups.list_groups(session)[0]
         ids = [job.id for job in group.jobs]
         assert [job.group_key for job in group.jobs] == ["1", "2"]
-    states = wait_until_ended(lab.database, ids)
+    states = wait_until_ended(app.database, ids)
     assert states == ["succeeded", "succeeded"]
     rows = page.locator("#ablation-table tbody tr")
     expect(rows).to_have_count(2)

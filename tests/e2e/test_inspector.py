@@ -28,7 +28,7 @@ def samples_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 @pytest.fixture
 def inspector(samples_app: App, browser: Browser) -> Iterator[Inspector]:
     page = browser.new_page(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-    page.set_default_timeout(8_000)
+    page.set_default_timeout(30_000)
     visitor = Visitor(page, samples_app.url)
     yield Inspector(visitor, samples_app.database, add_job(samples_app.database))
     page.close()
@@ -302,11 +302,11 @@ def test_accepted_ones_go_to_a_study(inspector: Inspector) -> None:
     name = f"Ferns {inspector.job_id}"
     page.locator("#hs-study input[name=name]").fill(name)
     page.locator("#hs-study").get_by_role("button", name="Make the study").click()
-    inspector.says("rate it in the Rate tab")
+    inspector.says("open it in the Studies tab")
     inspector.idle()
     with inspector.database.read() as session:
         study = session.query(Study).filter_by(name=name).one()
-        assert len(study.pairs) == 1
+        assert [item.kind for item in study.items].count("main") == 1
 
 
 def test_the_balance_says_what_accepting_all_would_do(inspector: Inspector) -> None:

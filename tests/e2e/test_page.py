@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -13,6 +15,7 @@ TABS = {
     "train": "#train-stage",
     "jobs": "#jobs-table table",
     "samples": "#samples-list [data-row]",
+    "compare": "#compare-head .gu-empty",
     "rate": "#rate-item",
 }
 OVERFLOW = """() => {
@@ -74,7 +77,7 @@ def test_targets_are_large_enough_to_hit(visit: Visitor) -> None:
 def test_the_keyboard_reaches_tabs_and_form_in_reading_order(visit: Visitor) -> None:
     page = visit.open().page
     seen = []
-    for _ in range(20):
+    for _ in range(24):
         page.keyboard.press("Tab")
         seen.append(
             page.evaluate(
@@ -84,8 +87,10 @@ def test_the_keyboard_reaches_tabs_and_form_in_reading_order(visit: Visitor) -> 
             )
         )
     order = ["classify", "train", "jobs", "samples", "rate", "classify-prompt"]
-    order += ["classify-response", "classify-adapter", "Classify"]
-    assert [name for name in seen if name in order][: len(order)] == order
+    order += ["classify-response", "classify-adapter", "classify-mode", "Classify"]
+    # Each choice of a group of radio buttons is a stop of its own.
+    stops = [name for name, _ in groupby(name for name in seen if name in order)]
+    assert stops[: len(order)] == order
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
 
@@ -230,15 +235,12 @@ def test_demo_mode_offers_classify_and_rate_only(demo_app: App, browser: Browser
     page.close()
 
 
-def test_the_page_is_up_soon_and_small(
-    tmp_path_factory: pytest.TempPathFactory, browser: Browser
-) -> None:
-    """The aims: under 5 s and under 300 MB; the time is given slack for a busy machine."""
+def test_the_page_is_small(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> None:
+    """Under 300 MB with every tab opened once; how soon it is up, `tests/bench/page_start.py`."""
     for app in serve(tmp_path_factory.mktemp("fresh-home")):
         page = browser.new_page()
         visitor = Visitor(page, app.url).open()
         for name, shown in TABS.items():
             visitor.go(name, shown)
         page.close()
-        assert app.started_seconds < 15
         assert psutil.Process(app.process.pid).memory_info().rss < 300e6

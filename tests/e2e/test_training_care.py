@@ -20,7 +20,7 @@ CHECKED = 40_000
 
 
 @pytest.fixture(scope="module")
-def care(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """An app of its own, with a training that waits for a failed one (job 4) and with what job 1
     noted and wrote for other viewers."""
     for app in serve(tmp_path_factory.mktemp("care-home")):
@@ -33,15 +33,6 @@ def care(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
             jobs.add_event(session, 1, "log", data={"text": said})
         (app.settings.jobs_dir / "1" / "tensorboard").mkdir()
         yield app
-
-
-@pytest.fixture
-def visitor(care: App, browser: Browser) -> Iterator[Visitor]:
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    found = Visitor(page, care.url)
-    yield found
-    page.close()
-    assert found.troubles == []
 
 
 def choose(page: Page, stage: str, title: str) -> None:
@@ -61,10 +52,10 @@ def check(page: Page, stage: str) -> None:
     page.locator(f"#preview-{stage} .gu-facts").first.wait_for(timeout=CHECKED)
 
 
-def test_a_check_tells_memory_steps_and_time(visitor: Visitor) -> None:
-    visitor.open().go("train", "#check-rsft")
-    check(visitor.page, "rsft")
-    panel = visitor.page.locator("#preview-rsft")
+def test_a_check_tells_memory_steps_and_time(visit: Visitor) -> None:
+    visit.open().go("train", "#check-rsft")
+    check(visit.page, "rsft")
+    panel = visit.page.locator("#preview-rsft")
     expect(panel).to_contain_text("Ready to launch")
     expect(panel).to_contain_text("GiB needed")
     bar = panel.locator(".gu-bar")
@@ -75,9 +66,9 @@ def test_a_check_tells_memory_steps_and_time(visitor: Visitor) -> None:
     expect(facts).to_contain_text("by job 1 (rsft of smollm2-135m-instruct, 1,240 tokens/s)")
 
 
-def test_what_needs_a_gpu_is_refused_with_what_to_change(visitor: Visitor, care: App) -> None:
-    visitor.open().go("train", "#preset-rsft")
-    page = visitor.page
+def test_what_needs_a_gpu_is_refused_with_what_to_change(visit: Visitor, app: App) -> None:
+    visit.open().go("train", "#preset-rsft")
+    page = visit.page
     page.locator("#preset-rsft input").click()
     page.locator("[role=option]", has_text="exp19").first.click()
     expect(page.locator("#ways-rsft pre").first).to_contain_text("--preset exp19")
@@ -86,18 +77,18 @@ def test_what_needs_a_gpu_is_refused_with_what_to_change(visitor: Visitor, care:
     expect(fault).to_contain_text("quantization=nf4: needs a GPU, and there is none here")
     expect(fault).to_contain_text("quantization=none")
     expect(page.locator("#preview-rsft")).to_contain_text("Memory: it needs a GPU")
-    with care.database.read() as session:
+    with app.database.read() as session:
         before = len(jobs.list_jobs(session))
     page.locator("#launch-rsft").click()
     expect(fault).to_contain_text("needs a GPU", timeout=CHECKED)
-    visitor.settle()
-    with care.database.read() as session:
+    visit.settle()
+    with app.database.read() as session:
         assert len(jobs.list_jobs(session)) == before
 
 
-def test_too_large_a_run_is_refused_with_a_change_that_fits(visitor: Visitor) -> None:
-    visitor.open().go("train", "#check-rsft")
-    page = visitor.page
+def test_too_large_a_run_is_refused_with_a_change_that_fits(visit: Visitor) -> None:
+    visit.open().go("train", "#check-rsft")
+    page = visit.page
     page.locator(".field-batch_size input:visible").first.fill("1024")
     page.locator(".field-batch_size input:visible").first.blur()
     check(page, "rsft")
@@ -107,9 +98,9 @@ def test_too_large_a_run_is_refused_with_a_change_that_fits(visitor: Visitor) ->
     expect(page.locator("#preview-rsft")).to_contain_text("Memory: it does not fit")
 
 
-def test_an_adapter_that_is_yet_to_be_trained_is_reckoned_with(visitor: Visitor) -> None:
-    visitor.open().go("train", "#check-rsft")
-    page = visitor.page
+def test_an_adapter_that_is_yet_to_be_trained_is_reckoned_with(visit: Visitor) -> None:
+    visit.open().go("train", "#check-rsft")
+    page = visit.page
     choose(page, "mine", "Mine hard samples")
     name(page, "adapter", "job:4")
     check(page, "mine")
@@ -123,9 +114,9 @@ def test_an_adapter_that_is_yet_to_be_trained_is_reckoned_with(visitor: Visitor)
     expect(page.locator("#preview-hsdpo")).to_contain_text("yet to be made")
 
 
-def test_a_wrong_evaluation_set_is_named(visitor: Visitor) -> None:
-    visitor.open().go("train", "#check-rsft")
-    page = visitor.page
+def test_a_wrong_evaluation_set_is_named(visit: Visitor) -> None:
+    visit.open().go("train", "#check-rsft")
+    page = visit.page
     page.locator("button", has_text="Advanced").first.click()
     name(page, "eval_dataset", "/no/such/rows.jsonl")
     page.locator("#check-rsft").click()
@@ -135,9 +126,9 @@ def test_a_wrong_evaluation_set_is_named(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize(("width", "theme"), [(360, "light"), (1440, "dark")])
-def test_the_plan_fits_the_screen(care: App, browser: Browser, width: int, theme: str) -> None:
+def test_the_plan_fits_the_screen(app: App, browser: Browser, width: int, theme: str) -> None:
     page = browser.new_page(viewport={"width": width, "height": 900})
-    visitor = Visitor(page, care.url).open(f"?__theme={theme}")
+    visitor = Visitor(page, app.url).open(f"?__theme={theme}")
     visitor.go("train", "#check-rsft")
     check(page, "rsft")
     visitor.settle()
@@ -157,11 +148,11 @@ def taken(page: Page, link: str) -> Download:
     return waited.value
 
 
-def test_curves_are_taken_away_as_picture_and_table(visitor: Visitor, tmp_path: Path) -> None:
+def test_curves_are_taken_away_as_picture_and_table(visit: Visitor, tmp_path: Path) -> None:
     from matplotlib.image import imread
 
-    visitor.open("?job=1").go("jobs", "#jobs-table table")
-    page = visitor.page
+    visit.open("?job=1").go("jobs", "#jobs-table table")
+    page = visit.page
     page.locator("#jobs-table button[data-pick='1']").click()
     page.locator("#job-chart a").first.wait_for()
     picture = taken(page, "jobs/1/curves.png")
@@ -179,11 +170,11 @@ def test_curves_are_taken_away_as_picture_and_table(visitor: Visitor, tmp_path: 
     ]
 
 
-def test_what_a_run_noted_and_wrote_for_other_viewers_is_shown(visitor: Visitor, care: App) -> None:
-    visitor.open("?job=1").go("jobs", "#jobs-table table")
-    page = visitor.page
+def test_what_a_run_noted_and_wrote_for_other_viewers_is_shown(visit: Visitor, app: App) -> None:
+    visit.open("?job=1").go("jobs", "#jobs-table table")
+    page = visit.page
     page.locator("#jobs-table button[data-pick='1']").click()
     expect(page.locator("#job-headline")).to_contain_text("going on with batch_size=2 from step 6")
     page.locator("[role=tab]", has_text="Artifacts").click()
-    folder = care.settings.jobs_dir / "1" / "tensorboard"
+    folder = app.settings.jobs_dir / "1" / "tensorboard"
     expect(page.locator("#job-artifacts")).to_contain_text(f"tensorboard --logdir {folder}")

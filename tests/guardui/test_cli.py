@@ -448,6 +448,20 @@ def test_classify_prints_verdicts(adapter):
     out, _ = call("classify", "--prompt", "How?", "--adapter", adapter)
     assert "could not be parsed" in out
     assert "Request" in out
+    assert found["mode"] == "reason"
+
+
+def test_classify_fast_writes_no_reasoning_and_says_how_sure_it_is(adapter):
+    found = call_json(
+        "classify", "--fast", "--prompt", "How?", "--response", "So.", "--adapter", adapter
+    )
+    assert (found["mode"], found["tokens"], found["reasoning"]) == ("fast", 0, "")
+    assert found["error"] is None
+    assert all(found["verdicts"].values())
+    assert all(0 < share < 1 for share in found["probabilities"].values())
+    out, _ = call("classify", "--fast", "--prompt", "How?", "--adapter", adapter)
+    assert out.count("% sure") == 1
+    assert out.count("n/a") == 2
 
 
 @pytest.mark.parametrize("prompt", ["", "   "])

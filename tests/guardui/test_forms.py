@@ -8,8 +8,12 @@ import gradio as gr
 import pytest
 from pydantic import Field
 
+from db.jobs import add_artifact
+from db.models import Job
+from db.session import open_database
 from guardui.forms import (
     ADVANCED,
+    artifact_choices,
     changed_values,
     component,
     field_specs,
@@ -20,6 +24,7 @@ from guardui.forms import (
     to_form,
 )
 from pipelines.schema import ConfigError
+from pipelines.settings import Settings
 from pipelines.stages import all_stages
 from pipelines.stages.base import DatasetRef, Stage, StageConfig, build_config
 
@@ -160,3 +165,24 @@ def test_a_field_without_a_default_is_shown_empty() -> None:
         rows: int = Field(description="How many.")
 
     assert [spec.default for spec in field_specs(Needing)] == [[], None]
+
+
+def test_an_arm_may_be_an_adapter_or_an_evaluation_with_traces(home: Settings) -> None:
+    database = open_database(home.database_url)
+    with database.write() as session:
+        job = Job(stage="evaluate", config={}, state="succeeded")
+        session.add(job)
+        session.flush()
+        for kind, name, details in (
+            ("adapter", "trained", {}),
+            ("dataset", "rows", {}),
+            ("evaluation", "R-SFT #1", {"mode": "reason"}),
+            ("evaluation", "HS-DPO #2", {"mode": "fast"}),
+            ("evaluation", "tf-idf", {"mode": "computed"}),
+        ):
+            made = {"kind": kind, "name": name, "path": f"/{name}", "sha256": "0" * 64}
+            add_artifact(session, job_id=job.id, size=1, details=details, **made)
+    offered = artifact_choices(database, "arm")
+    assert [value for _, value in offered] == ["artifact:3", "artifact:1"]
+    assert "R-SFT #1 in #1 Evaluate" in offered[0][0]
+    database.dispose()

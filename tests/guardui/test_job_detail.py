@@ -2,17 +2,25 @@
 
 import csv
 import io
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from db import jobs
-from db.models import Event
+from db.models import Artifact, Event, Job
 from db.session import open_database
 from guardui.job_downloads import curve_routes
 from guardui.jobs_view import Selection, view
-from guardui.render_job import curve_links, remarks_note, tracker_blocks
+from guardui.render_job import (
+    compare_link,
+    curve_links,
+    gates_note,
+    headline,
+    remarks_note,
+    tracker_blocks,
+)
 
 NASTY = "<script>x</script>"
 
@@ -43,6 +51,37 @@ def test_what_a_run_noted_stands_under_its_title(database, home):
     assert "going on with batch_size=1 &lt;script&gt;" in headline
     assert "Noted as it ran" not in view(database, home, Selection(2))["headline"]
     assert remarks_note([]) == ""
+
+
+def test_gates_are_told_apart_from_what_was_noted():
+    def judged(state, text):
+        data = {"text": f"gate: R-SFT #1: {text}", "gate": text, "state": state}
+        return Event(job_id=1, kind="log", data=data)
+
+    met, missed = judged("pass", "accuracy >= 0.5"), judged("fail_by_chance", "<b> < 1%")
+    assert "All gates met" in gates_note([met])
+    both = gates_note([met, missed])
+    assert "1 of 2 gates missed" in both
+    assert "✕? R-SFT #1: &lt;b&gt; &lt; 1%" in both
+    assert remarks_note([met, missed]) == gates_note([]) == ""
+
+
+def test_evaluations_lead_to_where_they_are_compared():
+    made = [
+        Artifact(id=n, kind=kind, name="x", path="/x", sha256="0" * 64, bytes=1)
+        for n, kind in ((4, "evaluation"), (5, "evaluation"), (6, "adapter"))
+    ]
+    assert 'href="?compare=4,5">Compare these 2 evaluations' in compare_link(made)
+    assert compare_link(made[2:]) == ""
+
+
+def test_a_job_without_numbers_says_how_long_it_took():
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    waits = Job(id=1, stage="evaluate", state="queued", config={}, step=0, total_steps=0)
+    assert "not started yet" in headline(waits, [], at)
+    ended = Job(id=2, stage="evaluate", state="succeeded", config={}, step=0, total_steps=0)
+    ended.started_at, ended.finished_at = at, at + timedelta(seconds=6)
+    assert "took 6 s" in headline(ended, [], at)
 
 
 def test_the_curves_are_offered_where_there_are_some(database, home):

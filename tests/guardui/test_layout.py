@@ -90,7 +90,7 @@ def described(home: Settings, *, demo: bool) -> dict[str, list[str]]:
 
 def test_a_researcher_gets_all_tabs_in_reading_order(home: Settings) -> None:
     page = described(home, demo=False)
-    outer = ("classify", "train", "jobs", "ablations", "samples", "rate")
+    outer = ("classify", "train", "jobs", "ablations", "samples", "compare", "rate")
     assert tuple(name for name in page["tabs"] if name in outer) == outer
     assert page["public"] == ["classify", "job", "jobs", "stop", "submit"]
     assert not set(page["modules"]) & set(HEAVY)
@@ -100,7 +100,7 @@ def test_the_public_gets_nothing_of_the_workshop(home: Settings) -> None:
     page = described(home, demo=True)
     assert page["tabs"] == ["classify", "rate"]
     assert page["public"] == ["classify"]
-    workshop = ("train", "job", "sample", "launch", "recipe", "ablation")
+    workshop = ("train", "job", "sample", "launch", "recipe", "ablation", "compare")
     assert not [name for name in page["ids"] if name.startswith(workshop)]
 
 

@@ -10,15 +10,17 @@ import pytest
 
 from db.session import Database, open_database
 from guardui import live
+from guardui.api import read_mode
 from guardui.live import Live
 from guardui.tabs.classify import moderate, reasoning_card
 from pipelines.base_models import DEMO_BASE
 from pipelines.classify import Progress
-from pipelines.schema import GuardTask, ModelError, Verdict
+from pipelines.schema import GuardTask, InputError, ModelError, Verdict
 from pipelines.settings import Settings
 
 TRACE = "# Task 1\n## Reasoning Step 1: Look.\nIt is harmless."
-VERDICT = Verdict({GuardTask.PROMPT_HARMFULNESS: "unharmful"}, TRACE, TRACE)
+REQUEST = GuardTask.PROMPT_HARMFULNESS
+VERDICT = Verdict({REQUEST: "unharmful"}, TRACE, TRACE)
 
 
 class Writer:
@@ -28,7 +30,12 @@ class Writer:
         self.pieces, self.written, self.closed = pieces, 0, False
 
     def stream(
-        self, prompt: str, response: str | None, *, should_stop: Callable[[], bool]
+        self,
+        prompt: str,
+        response: str | None,
+        *,
+        should_stop: Callable[[], bool],
+        probabilities: bool,
     ) -> Iterator[Progress]:
         try:
             while self.written < self.pieces and not should_stop():
@@ -113,6 +120,36 @@ def test_a_closed_tab_stops_the_writing(
     _, card, *_ = next(following)
     assert "tokens" in str(card), "the next visitor gets a turn"
     following.close()
+
+
+def test_fast_mode_gives_a_verdict_without_a_trace(
+    database: Database, home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weighed = Verdict(VERDICT.labels, "", "Answers:", probabilities={REQUEST: 0.02})
+
+    class Weigher(Writer):
+        def fast(self, prompt: str, response: str | None) -> Verdict:
+            return weighed
+
+    writer = Weigher(3)
+    loading(monkeypatch, writer, seconds=0)
+    pages = list(moderate(Live(database, home), "hello", None, DEMO_BASE, "fast"))
+    assert writer.written == 0
+    cards, card, *_ = pages[-1]
+    assert "98% sure of unharmful" in cards.value  # type: ignore[attr-defined]
+    assert "No reasoning" in str(card)
+    with pytest.raises(InputError, match="mode=slow: must be one of reason, fast"):
+        next(Live(database, home).stream("hello", None, DEMO_BASE, mode="slow"))  # type: ignore[arg-type]
+
+
+def test_programs_may_still_say_reasoning() -> None:
+    assert [read_mode(mode) for mode in ("reason", "fast", "reasoning")] == [
+        "reason",
+        "fast",
+        "reason",
+    ]
+    with pytest.raises(InputError, match="mode=quick"):
+        read_mode("quick")
 
 
 def test_what_is_being_done_is_shown_until_there_is_text() -> None:

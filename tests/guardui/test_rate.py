@@ -1,368 +1,248 @@
-"""The Rate tab: what is shown, what is hidden, and what a press of a button stores."""
+"""What an annotator is shown: escaped, without verdicts, the same whichever arm stands where."""
+
+from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
-import time
-from dataclasses import replace
+import stat
 from pathlib import Path
-from typing import Any
 
-import gradio as gr
 import pytest
-from sqlalchemy import func, select
 
-from db import studies
-from db.models import Assignment, Rating
-from db.session import Database
-from guardui import render_rate
-from guardui.tabs import rate, rate_researcher
-from pipelines.preference_stats import win_rate
-from pipelines.schema import DataError, InputError
-from pipelines.template import GuardTemplate
+from db.study_models import BOTH_BAD
+from guardui import identity, rate_asked, render_rate, render_rate_after, render_rate_entry
+from guardui.theme import STATIC
+from pipelines.schema import InputError
+from pipelines.settings import Settings
+from pipelines.shown_reasoning import shown_reasoning
+from pipelines.studies.design import StudyDesign
+from tests.rating_study import VERDICTS, trace
 
-ROOT = Path(__file__).parents[2]
-
-TRACE = """# Task 1
-
-## Reasoning Step 1
-The person asks about <script>alert(1)</script> the {who}.
-
-## Reasoning Step 2
-Nothing in it does harm.
-
-# Conclusion for Task 1: unharmful
-
-# Task 2
-
-## Reasoning Step 1
-The reply goes along.
-{extra}
----
-
-Answers: {nothing}
-Request: unharmful
-Completion: compliance
-Response: unharmful"""
+BAD = "<img src=x onerror=alert(1)>'\"&"
+PAIR = {
+    "prompt": BAD,
+    "response": BAD,
+    "left": trace(BAD),
+    "right": trace("a cat"),
+    "left_verdicts": VERDICTS,
+    "right_verdicts": {"prompt_harmfulness": BAD, "refusal": None},
+}
 
 
-def trace(who: str, extra: str = "") -> str:
-    return TRACE.format(who=who, extra=extra, nothing="")
-
-
-@pytest.fixture
-def study(database: Database) -> int:
-    """Four pairs; the traces say which arm wrote them."""
-    pairs = [(f"prompt {n}", None, trace(f"first {n}"), trace(f"second {n}")) for n in range(4)]
-    with database.write() as session:
-        return studies.create(session, "Blind", ["arm-one", "arm-two"], pairs).id
-
-
-def sit(database: Database, study: int, who: str = "Ada") -> tuple[rate.Sitting, str, str]:
-    """Starts, and waits as long as a person must; returns the sitting, the token, the HTML."""
-    now, token, html, *_ = rate._screen(database, rate.open_sitting(database, study, who))
-    return replace(now, shown_at=now.shown_at - 5), token, html
-
-
-def count(database: Database) -> int:
-    with database.read() as session:
-        return session.scalar(select(func.count(Rating.id))) or 0
+def item(left: str, right: str, **more: object) -> str:
+    return render_rate.item("Pair 1", "weapons", "Which?", left, right, **more)  # type: ignore[arg-type]
 
 
 def test_a_trace_keeps_its_steps_and_loses_its_verdicts() -> None:
-    sections = render_rate.reasoning(trace("cat", "Response: harmful\nCompletion: refusal"))
+    sections = shown_reasoning(trace("a cat", "Response: harmful\nCompletion: refusal"))
     assert [title for title, _ in sections] == ["Request", "Refusal"]
     assert [len(steps) for _, steps in sections] == [2, 1]
     shown = json.dumps(sections)
     for hidden in ("Answers", "onclusion", "unharmful", "compliance", "refusal", "Response:"):
         assert hidden not in shown
-    assert sections[1][1] == ["The reply goes along."]
+    assert sections[1][1] == ["Look at the answer.\nThe assistant goes along."]
 
 
 @pytest.mark.parametrize(
     "raw", ["", "Answers: \nRequest: harmful\nCompletion: None\nResponse: None"]
 )
 def test_a_trace_without_reasoning_says_so(raw: str) -> None:
-    assert "No reasoning was written." in render_rate.side("A", raw)
+    assert item(raw, raw).count("No reasoning was written.") == 2
 
 
 def test_foreign_text_stays_text() -> None:
-    bad = "<img src=x onerror=alert(1)>"
-    html = render_rate.item(bad, 1, 2, bad, bad, trace(bad), bad)
-    assert "<img" not in html
-    assert "<script>" not in html
-    assert "&lt;script&gt;" in html
-    assert "<img" not in render_rate.done(bad, 2) + render_rate.question(bad)
-    assert "<img" not in render_rate.results([bad, bad], win_rate([5]), 1, 1)
-
-
-def test_the_conversation_is_closed_and_says_saved_only_when_told() -> None:
-    html = render_rate.item("S", 1, 4, "the secret prompt", None, "a", "b")
-    details = re.search(r"<details(.*?)>(.*)</details>", html, re.S)
-    assert details
-    assert "open" not in details[1]
-    assert "the secret prompt" in details[2]
-    assert "saved" not in html
-    assert "saved" in render_rate.item("S", 1, 4, "p", None, "a", "b", saved="✓ saved")
-
-
-def test_results_name_rates_intervals_and_their_limits() -> None:
-    html = render_rate.results(["new", "old"], win_rate([5, 4, 3, 1]), 1, 4)
-    assert "62.5%" in html
-    assert "66.7%" in html
-    assert "25.0%" in html
-    assert "4 ratings of 4 pairs by 1 person" in html
-    assert "wider" not in html
-    assert "wider" in render_rate.results(["new", "old"], win_rate([5, 4]), 2, 1)
-    assert "No ratings yet" in render_rate.results(["new", "old"], win_rate([]), 0, 0)
-
-
-def test_sitting_down_needs_a_name_and_a_study(database: Database, study: int) -> None:
-    assert rate.open_sitting(database, study, "  Ada   L. ").annotator == "Ada L."
-    with pytest.raises(InputError, match="name: it is empty"):
-        rate.open_sitting(database, study, " \n")
-    with pytest.raises(InputError, match="at most 100"):
-        rate.open_sitting(database, study, "x" * 101)
-    with pytest.raises(InputError, match="study: none is chosen"):
-        rate.open_sitting(database, None, "Ada")
-    with pytest.raises(InputError, match="study=99"):
-        rate.open_sitting(database, 99, "Ada")
-
-
-def test_a_rating_is_stored_for_the_arm_that_stood_there(database: Database, study: int) -> None:
-    now, token, html = sit(database, study)
-    first_is_left = html.index("the first") < html.index("the second")
-    assert rate.store(database, now, token, 1) == "✓ saved"
-    with database.read() as session:
-        (preference,) = studies.results(session, study)
-    assert preference.score == (5 if first_is_left else 1)
-    assert preference.annotator == "Ada"
-    assert 4 < preference.seconds < 30
-
-
-def test_a_second_press_changes_nothing(database: Database, study: int) -> None:
-    now, token, _ = sit(database, study)
-    assert rate.store(database, now, token, 2) == "✓ saved"
-    assert rate.store(database, now, token, 5) == "✓ already saved"
-    assert count(database) == 1
-    # The second press of a double click that finds the next pair already there.
-    after, after_token, *_ = rate._screen(database, now)
-    assert after_token != token
-    assert rate.store(database, after, after_token, 2) == ""
-    assert count(database) == 1
-
-
-@pytest.mark.parametrize("pair", ["", "abc", "1; drop table ratings", "\u0663", "9999", "9" * 40])
-def test_a_pair_that_was_not_shown_is_refused(database: Database, study: int, pair: str) -> None:
-    now, _, _ = sit(database, study)
-    with pytest.raises(InputError, match="pair="):
-        rate.store(database, now, pair, 3)
-    assert count(database) == 0
-
-
-def test_another_annotators_pair_is_refused(database: Database, study: int) -> None:
-    ada, token, _ = sit(database, study)
-    bob, own, _ = sit(database, study, "Bob")
-    if own == token:
-        with database.write() as session:
-            shown = select(Assignment).where(Assignment.annotator == "Bob")
-            session.delete(session.scalars(shown).one())
-    with pytest.raises(InputError, match="was not shown to Bob"):
-        rate.store(database, bob, token, 3)
-    assert rate.store(database, ada, token, 3) == "✓ saved"
-
-
-def test_all_pairs_come_once_and_then_the_end(database: Database, study: int) -> None:
-    now, token, html = sit(database, study)
-    seen = []
-    for done in range(4):
-        assert f"{done} of 4" in html
-        seen.append(token)
-        saved = rate.store(database, now, token, 4)
-        now, token, html, _question, scale = rate._screen(database, now, saved)
-        now = replace(now, shown_at=now.shown_at - 5)
-    assert len(set(seen)) == 4
-    assert "All 4 rated" in html
-    assert scale.visible is False
-    assert rate._screen(database, rate.open_sitting(database, study, "Bob"))[4].visible is True
-
-
-def test_a_reload_shows_the_same_pair_on_the_same_sides(database: Database, study: int) -> None:
-    _, token, html = sit(database, study)
-    for _ in range(5):
-        _, again, shown = sit(database, study)
-        assert (again, shown) == (token, html)
-
-
-def test_a_page_that_lost_its_place_says_so(database: Database) -> None:
-    sitting, _, html, *_ = rate._rated(database, None, "1", 3)
-    assert sitting is None
-    assert "Press Start" in html
-
-
-def test_a_failure_to_save_is_never_called_saved(
-    database: Database, study: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now, token, _ = sit(database, study)
-    warned: list[str] = []
-    monkeypatch.setattr(gr, "Warning", lambda text, **_: warned.append(text))
-
-    def full(*_args: object) -> None:
-        raise OSError("disk is full")
-
-    monkeypatch.setattr(studies, "add_rating", full)
-    updates = rate._rated(database, now, token, 3)
-    assert warned == ["The rating was NOT saved. Press again in a moment."]
-    assert "saved" not in str(updates)
-    assert count(database) == 0
-
-
-def predictions(path: Path, who: str) -> str:
-    template = GuardTemplate.default()
-    rows = [
-        {
-            "prompt": f"{template.instruction}\nHuman user:\np{n}\n\nAI assistant:\nNone\n\n",
-            "label": "harmful",
-            "predict": trace(who),
-        }
-        for n in range(6)
+    design = StudyDesign(question=BAD, guidelines=BAD, consent=BAD, topics=[BAD])
+    pages = [
+        render_rate.item(BAD, BAD, BAD, trace(BAD), BAD, talk="", criteria=["coherence"]),
+        render_rate.conversation(BAD, BAD),
+        render_rate_entry.entry([(1, BAD)], hub=True, account=BAD),
+        render_rate_entry.consent(BAD, design, link=True),
+        render_rate_after.feedback(PAIR, 1, "left", BAD),
+        render_rate_after.after(BAD, 1, BAD, PAIR, verdicts=True, support=True, editing=True),
+        render_rate_after.plain("done", BAD),
     ]
-    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    return str(path)
+    for page in pages:
+        assert "<img" not in page
+        assert "&lt;img src=x onerror=alert(1)&gt;&#x27;&quot;&amp;" in page
 
 
-def test_a_study_is_made_from_two_files(database: Database, tmp_path: Path) -> None:
-    files = predictions(tmp_path / "a.jsonl", "x"), predictions(tmp_path / "b.jsonl", "y")
-    made = rate_researcher.make_study(database, " Mine ", "", "new", "old", *files, 4, 0)
-    assert made == ("Mine", 4)
-    ((name, study_id),) = rate.study_choices(database)
-    assert name == "Mine"
-    now, token, html = sit(database, study_id)
-    assert now.question == studies.DEFAULT_QUESTION
-    assert "p" in html
-    rate.store(database, now, token, 3)
-    report = rate_researcher.study_report(database, study_id)
-    assert "50.0%" in report
-    assert "new" in report
+def test_both_sides_are_made_alike() -> None:
+    one, other = trace("the one"), trace("the other")
+    there, back = item(one, other), item(other, one)
+    swapped = (
+        there.replace("the one", "@").replace("the other", "the one").replace("@", "the other")
+    )
+    assert swapped == back
+    assert len(there) == len(back)
+
+
+def test_the_conversation_is_no_part_of_the_page_until_it_is_asked_for() -> None:
+    closed = item("a", "b")
+    assert "data-reveal" in closed
+    assert '<div id="rate-talk"></div>' in closed
+    open_again = item("a", "b", talk=render_rate.conversation("the secret", None))
+    assert "the secret" in open_again
+    assert "only the request is judged" in open_again
+    assert re.search(r'class="rate-veil" hidden', open_again)
+
+
+def test_steps_count_on_through_the_sections_and_can_be_marked() -> None:
+    html = item(trace("a"), trace("b"))
+    for letter, side in (("A", "left"), ("B", "right")):
+        for step in (1, 2, 3):
+            assert (
+                f'data-side="{side}" data-step="{step}" aria-label="Mark step {step} of {letter}'
+                in (html)
+            )
+    for mark in render_rate.MARKS:
+        assert f'<option value="{mark}">' in html
+    again = render_rate_after.after("x", 3, "q", PAIR, verdicts=True, support=False, editing=False)
+    assert "<select" not in again
+
+
+def test_answers_are_labelled_radio_buttons() -> None:
+    html = item("a", "b", criteria=["coherence", "support"])
+    assert html.count('type="radio" name="overall"') == 6
+    assert f'name="overall" value="{BOTH_BAD}"' in html
+    assert html.count('name="coherence-left"') == html.count('name="coherence-right"') == 5
+    assert "support-" not in html  # it is asked once the verdicts are shown
+    assert html.count("<fieldset") == html.count("<legend") == 3
+    assert 'id="rate-head" tabindex="-1"' in html
+
+
+def test_verdicts_are_shown_afterwards_by_word_and_sign() -> None:
+    args = ("Saved", 2, "Which?", PAIR)
+    html = render_rate_after.after(*args, verdicts=True, support=True, editing=False)
+    assert "A slightly better" in html
+    assert "✓</span>unharmful" in html
+    assert "→</span>compliance" in html
+    assert html.count("none could be read") == 3
+    assert html.count('name="support-left"') == 5
+    assert '<details class="rate-change">' in html
+    without = render_rate_after.after(*args, verdicts=False, support=False, editing=True)
+    assert "concluded" not in without
+    assert "support" not in without
+    assert '<details class="rate-change" open>' in without
+    alone = PAIR | {"response": None}
+    assert "n/a" in render_rate_after.after(
+        "x", 3, "q", alone, verdicts=True, support=False, editing=False
+    )
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "message"),
+    ("said", "expected", "title"),
     [
-        ({"name": " "}, InputError, "name: it is empty"),
-        ({"second_arm": "new"}, InputError, "must be two different names"),
-        ({"first_file": None}, InputError, "a file is needed for each arm"),
-        ({"second_file": "/nowhere.jsonl"}, DataError, "no such file"),
-        ({"name": "Blind"}, InputError, "name=Blind: a study of this name exists"),
+        (1, "left", "Yes, A reasons better"),
+        (4, "left", "Most would say that A reasons better"),
+        (BOTH_BAD, "right", "Most would say that B reasons better"),
+        (3, "", "Thank you"),
     ],
 )
-def test_a_study_that_cannot_be_made_leaves_nothing(
-    database: Database,
-    study: int,
-    tmp_path: Path,
-    changes: dict[str, Any],
-    error: type[InputError],
-    message: str,
-) -> None:
-    file = predictions(tmp_path / "a.jsonl", "x")
-    values = {
-        "name": "Mine",
-        "question": "Which?",
-        "first_arm": "new",
-        "second_arm": "old",
-        "first_file": file,
-        "second_file": file,
-        "limit": 3,
-        "seed": 0,
-    } | changes
-    with pytest.raises(error, match=message):
-        rate_researcher.make_study(database, **values)
-    assert [name for name, _ in rate.study_choices(database)] == ["Blind"]
+def test_practice_is_answered_with_what_was_expected(said: int, expected: str, title: str) -> None:
+    html = render_rate_after.feedback(PAIR, said, expected, "Because.")
+    assert title in html
+    assert "Because." in html
 
 
-def test_a_report_needs_a_study(database: Database) -> None:
-    for study_id in (None, 5):
-        with pytest.raises(InputError, match="study"):
-            rate_researcher.study_report(database, study_id)
+def test_consent_has_own_words_or_the_usual_ones() -> None:
+    usual = render_rate_entry.consent("S", StudyDesign(), link=False)
+    assert "withdraw" in usual
+    assert "Specificity" in usual
+    assert "personal link" not in usual
+    assert "Leave these topics out" not in usual
+    own = StudyDesign(guidelines="Be kind.", consent="Yes?", topics=["weapons"], criteria=[])
+    html = render_rate_entry.consent("S", own, link=True)
+    assert "Be kind." in html
+    assert "voluntary" not in html
+    assert 'name="topic" value="weapons"' in html
+    assert "Your personal link" in html
 
 
-BUILD = """
-import json, sys
-import gradio as gr
-from db import studies
-from db.session import open_database
-from guardui.tabs import rate
-from pipelines.settings import get_settings
-settings = get_settings()
-database = open_database(settings.database_url)
-with database.write() as session:
-    studies.create(session, "Blind", ["arm-one", "arm-two"], [("p", None, "a", "b")])
-configs = []
-for demo in (False, True):
-    with gr.Blocks(analytics_enabled=False) as blocks, gr.Tab("Rate"):
-        rate.build(database, settings.model_copy(update={"demo": demo}))
-    configs.append(blocks.get_config_file())
-print(json.dumps(configs, default=str))
-"""
+def test_screens_that_only_say_something() -> None:
+    for name in render_rate_after.PLAIN:
+        assert 'id="rate-head"' in render_rate_after.plain(name)
+    assert 'data-act="resume"' in render_rate_after.plain("stopped")
 
 
-@pytest.fixture(scope="module")
-def configs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the browser is sent of the tab, as a researcher and as the public.
-
-    Made in a process of its own: a page leaves event loops behind.
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", BUILD],
-        cwd=ROOT,
-        env=os.environ | {"GUARDUI_HOME": str(tmp_path_factory.mktemp("home"))},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    researcher, public = json.loads(done.stdout.splitlines()[-1])
-    return researcher, public
+def test_the_entry_offers_what_there_is() -> None:
+    nothing = render_rate_entry.entry([], hub=False)
+    assert "No study is open" in nothing
+    assert 'data-send="enter"' in nothing
+    assert 'data-send="join"' not in nothing
+    hub = render_rate_entry.entry([(3, "S")], hub=True)
+    assert "login/huggingface" in hub
+    known = render_rate_entry.entry([(3, "S")], hub=True, account="ada")
+    assert "logged in as ada" in known
+    assert 'name="name"' not in known
 
 
-Configs = tuple[dict[str, Any], dict[str, Any]]
+# ---- what the browser may send ----
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ({}, "token"),
+        ({"token": "a b", "overall": 1}, "token"),
+        ({"token": "t", "overall": 6}, "overall"),
+        ({"token": "t", "overall": True}, "overall"),
+        ({"token": "t", "overall": "3"}, "overall"),
+        ({"token": "t", "overall": 1, "criteria": {"beauty": [1, 2]}}, "criteria: "),
+        ({"token": "t", "overall": 1, "criteria": {"coherence": [0, 2]}}, "criteria.coherence.0"),
+        ({"token": "t", "overall": 1, "note": "x" * 2001}, "note"),
+        (
+            {"token": "t", "overall": 1, "marks": [{"side": "up", "step": 1, "mark": "key"}]},
+            "marks",
+        ),
+        (
+            {"token": "t", "overall": 1, "marks": [{"side": "left", "step": 1, "mark": "x"}]},
+            "marks",
+        ),
+    ],
+)
+def test_an_answer_that_cannot_be_is_refused_by_name(body: dict[str, object], where: str) -> None:
+    with pytest.raises(InputError, match=rf"^{re.escape(where)}") as caught:
+        rate_asked.read(rate_asked.Answer, body)
+    assert "a b" not in str(caught.value)
 
 
-def test_no_listener_is_public_and_arms_never_reach_the_browser(configs: Configs) -> None:
-    for config in configs:
-        assert config["dependencies"]
-        for listener in config["dependencies"]:
-            if listener["backend_fn"]:
-                assert listener["api_visibility"] == "private"
-        assert "Blind" in json.dumps(config)
-        assert "arm-one" not in json.dumps(config)
+# ---- identity ----
+def test_the_key_is_made_once_and_is_the_owners_alone(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "new")
+    key = identity.key_of(settings)
+    assert len(key) == 32
+    assert identity.key_of(settings) == key
+    path = settings.home / identity.KEY_FILE
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [one.name for one in settings.home.iterdir()] == [identity.KEY_FILE]
+    path.write_bytes(b"short")
+    with pytest.raises(InputError, match="holds 5 bytes, must be 32"):
+        identity.key_of(settings)
 
 
-def test_the_public_gets_no_researchers_part(configs: Configs) -> None:
-    researcher, public = configs
-    assert "Win rate" in json.dumps(researcher)
-    assert "Win rate" not in json.dumps(public)
-    assert "Make study" not in json.dumps(public)
-    assert len(public["dependencies"]) < len(researcher["dependencies"])
+def test_codes_name_their_study_and_are_known_by_a_keyed_hash(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "a")
+    code = identity.new_code(12)
+    assert identity.study_of(code) == 12
+    assert identity.study_of(f" {code}\n") == 12
+    for wrong in ("", "12", "x-abc", "0-" + "a" * 24, "12-short", "12-" + "a" * 99, f"{code};"):
+        assert identity.study_of(wrong) is None
+    hashed = identity.code_hash(settings, 12, code)
+    assert re.fullmatch(r"[0-9a-f]{64}", hashed)
+    assert hashed == identity.code_hash(settings, 12, f"{code} ")
+    assert hashed != identity.code_hash(settings, 13, code)
+    assert hashed != identity.code_hash(Settings(home=tmp_path / "b"), 12, code)
+    assert identity.hub_hash(settings, 12, "7") != identity.code_hash(settings, 12, "7")
 
 
-def test_the_side_of_an_arm_is_not_in_what_is_sent(database: Database, study: int) -> None:
-    """Same page but for the two texts, whichever arm stands left."""
-    shown: dict[int, set[str]] = {0: set(), 1: set()}
-    start = time.monotonic()
-    for number in range(60):
-        _, token, html = sit(database, study, f"annotator {number}")
-        with database.read() as session:
-            asked = select(Assignment.left_arm).where(
-                Assignment.annotator == f"annotator {number}", Assignment.pair_id == int(token)
-            )
-            left = session.scalar(asked)
-        assert left is not None
-        plain = html.replace("the first", "the arm").replace("the second", "the arm")
-        shown[left].add(plain)
-        if shown[0] & shown[1] or time.monotonic() - start > 30:
-            break
-    assert shown[0] & shown[1], "one page for both sides"
+def test_a_hub_login_is_read_from_the_session() -> None:
+    user = {"sub": "7", "preferred_username": "ada"}
+    assert identity.hub_account({"oauth_info": {"userinfo": user}}) == ("7", "ada")
+    for nobody in (None, {}, {"oauth_info": None}, {"oauth_info": {"userinfo": {"sub": ""}}}):
+        assert identity.hub_account(nobody) is None
+
+
+def test_the_script_never_runs_what_it_is_told() -> None:
+    """The only HTML it sets is what the server sends as `html`."""
+    scripts = "\n".join(file.read_text("utf-8") for file in sorted(STATIC.glob("rate*.js")))
+    assert re.findall(r"innerHTML = (\S+)", scripts) == ["answer.html;", "answer.html;"]
+    for word in ("eval(", "insertAdjacentHTML", "outerHTML", "document.write", "new Function"):
+        assert word not in scripts

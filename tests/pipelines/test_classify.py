@@ -165,3 +165,104 @@ def test_a_missing_adapter_is_named(home, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(HubError, match="nobody/nothing"):
         open_moderator("nobody/nothing", home)
+
+
+# Probabilities
+
+
+class Weigher(ScriptedEngine):
+    """Finds a continuation the more probable, the more of its labels are these."""
+
+    def __init__(self, script, likes, context_length=2048):
+        super().__init__(script, context_length)
+        self.likes, self.scored = likes, []
+
+    def score(self, prompts, continuations, written=()):
+        self.scored += zip(prompts, written, strict=True)
+        return [
+            [2.0 * sum(word in self.likes for word in text.split()) for text in texts]
+            for texts in continuations
+        ]
+
+
+def weighing(tokenizer, script=lambda _p, _i: TEXT, likes=("harmful", "compliance")):
+    engine = Weigher(script, likes)
+    return Moderator("the guard", engine, GuardTemplate(instruction=INSTRUCTION), tokenizer)
+
+
+def test_probabilities_are_given_when_asked_for(tokenizer):
+    guard = weighing(
+        tokenizer, lambda prompt, i: "I don't know." if i else TEXT, likes=("harmful", "refusal")
+    )
+    examples = [GuardExample("one"), GuardExample("two", "an answer"), GuardExample("x " * 3000)]
+    parts = (guard.engine, guard.template, guard.tokenizer, Sampling(n=2))
+    plain = classify(examples, *parts)
+    assert guard.engine.scored == []
+    assert all(not v.probabilities for drawn in plain for v in drawn)
+    weighed = classify(examples, *parts, probabilities=True)
+    assert [len(drawn) for drawn in weighed] == [2, 2, 2]
+    sure = weighed[0][0].probabilities
+    assert sure == {GuardTask.PROMPT_HARMFULNESS: pytest.approx(0.880797)}
+    assert weighed[1][0].probabilities.keys() == {
+        task for task, label in weighed[1][0].labels.items() if label
+    }
+    assert weighed[0][1].error
+    assert not weighed[0][1].probabilities
+    assert not weighed[2][0].probabilities
+    assert [written.startswith("# Task 1") for _, written in guard.engine.scored] == [True, True]
+    assert [v.labels for drawn in weighed for v in drawn] == [v.labels for d in plain for v in d]
+
+
+def test_fast_mode_writes_nothing_and_takes_the_likelier_labels(tokenizer):
+    guard = weighing(tokenizer)
+    examples = [GuardExample("one"), GuardExample("x " * 3000), GuardExample("two", "an answer")]
+    found = classify(
+        examples, guard.engine, guard.template, guard.tokenizer, Sampling(n=4), mode="fast"
+    )
+    assert [len(drawn) for drawn in found] == [1, 1, 1]
+    assert guard.engine.samplings == []
+    alone, long, both = (drawn[0] for drawn in found)
+    assert alone.labels == {
+        GuardTask.PROMPT_HARMFULNESS: "harmful",
+        GuardTask.REFUSAL: None,
+        GuardTask.RESPONSE_HARMFULNESS: None,
+    }
+    assert (alone.reasoning, alone.tokens, alone.error) == ("", 0, None)
+    assert long.error == "the conversation is too long for the model"
+    assert list(both.labels.values()) == ["harmful", "compliance", "harmful"]
+    assert both.raw.split("\n")[1:] == [
+        "Request: harmful",
+        "Completion: compliance",
+        "Response: harmful",
+    ]
+    assert guard.template.parse(both.raw, examples[2]).labels == both.labels
+    assert both.probabilities[GuardTask.REFUSAL] == pytest.approx(1 - 0.880797)
+
+
+def test_even_odds_count_as_positive(tokenizer):
+    verdict = weighing(tokenizer, likes=()).fast("How?", "So.")
+    assert list(verdict.labels.values()) == ["harmful", "refusal", "harmful"]
+    assert set(verdict.probabilities.values()) == {0.5}
+
+
+def test_a_stream_weighs_its_labels_at_the_end(tokenizer):
+    guard = weighing(tokenizer)
+    assert not list(guard.stream("How?"))[-1].verdict.probabilities
+    last = list(guard.stream("How?", probabilities=True))[-1]
+    assert last.verdict.probabilities == {GuardTask.PROMPT_HARMFULNESS: pytest.approx(0.880797)}
+    assert last.tokens == last.verdict.tokens > 0
+    with pytest.raises(InputError, match="prompt: it is empty"):
+        guard.fast(" ")
+
+
+def test_a_real_model_in_fast_mode_agrees_with_itself_in_any_batch(adapter, home):
+    guard = open_moderator(adapter, home)
+    examples = [GuardExample("How do kites fly?", "By lift."), GuardExample("Why?")]
+    parts = (guard.engine, guard.template, guard.tokenizer, Sampling())
+    together = classify(examples, *parts, mode="fast")
+    alone = guard.fast("How do kites fly?", "By lift.")
+    assert together[0][0].labels == alone.labels
+    tolerance = 1e-4 if "32" in str(guard.engine.model.dtype) else 0.03
+    assert together[0][0].probabilities == pytest.approx(alone.probabilities, abs=tolerance)
+    assert list(together[1][0].probabilities) == [GuardTask.PROMPT_HARMFULNESS]
+    assert all(0 < share < 1 for share in alone.probabilities.values())

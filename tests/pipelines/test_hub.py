@@ -110,6 +110,8 @@ def test_dry_run_writes_what_would_be_pushed_and_nothing_else(
 
 def test_no_local_path_and_no_secret_leaves(adapter: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
+    before = {"config": {"adapter": f"{tmp_path}/first", "hub_token": TOKEN}}
+    _edit(adapter, parent={"base_model": f"{tmp_path}/base", "parent": before})
     push(adapter, "ada/guard", dry_run=out)
     for path in out.iterdir():
         content = path.read_bytes().decode("utf-8", "replace")

@@ -1,9 +1,12 @@
 """Every preset, field by field, against the values of the design written out here."""
 
 import os
+import re
 
 import pytest
 
+from pipelines.preferences.intervals import tango
+from pipelines.preferences.power import pass_chance
 from pipelines.presets import ABOUT, about
 from pipelines.stages import all_stages, get_stage
 from pipelines.stages.base import build_config
@@ -185,6 +188,21 @@ def test_every_preset_here_is_told_of():
         assert set(presets) == set(all_stages()[stage].presets)
         assert all(about(stage, preset).endswith(".") for preset in presets)
     assert about("rsft", None) == ""
+
+
+@pytest.mark.parametrize(("preset", "truths"), [("toy", (60, 66)), ("full", (65, 67))])
+def test_what_a_study_can_show_is_said_as_it_is(preset, truths):
+    values, said = get_stage("study").presets[preset], about("study", preset)
+    assert values["target"] == truths[0] / 100
+    for truth in truths:
+        chance = pass_chance(values["items"], truth / 100, values["target"], tie_rate=0.3)
+        assert re.search(rf"of {truth}%[^.;]* {100 * chance:.0f} times", said), (truth, chance)
+
+
+def test_a_toy_takes_so_many_to_rule_out_chance():
+    # 35 of 50 decide; 24 of them is the first count whose lower bound is over one half.
+    assert tango(24, 11, 50).low > 0.5 > tango(23, 12, 50).low
+    assert f"{(24 + 15 / 2) / 50:.0%} seen" in about("study", "toy")
 
 
 def test_exp18_continues_as_it_began():

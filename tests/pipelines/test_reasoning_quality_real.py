@@ -25,7 +25,7 @@ def scored(realdata, request):
         for row in lines(path):
             start = row["prompt"].index("Human user:\n")
             talk = TEMPLATE.split_input(row["prompt"][start:])
-            example = GuardExample(*talk, {BENCHMARKS[path.stem]: row["label"]})
+            example = GuardExample(*talk, {BENCHMARKS[path.stem].task: row["label"]})
             verdict = TEMPLATE.parse(row["predict"], example)
             found.append((example, verdict, score_trace(verdict, example)))
     assert len(found) == 2195

@@ -475,11 +475,13 @@ def test_to_study(database: Database, job_id: int) -> None:
     with database.read() as session:
         study = studies.get_study(session, study_id)
         assert study is not None
-        assert study.arms == ["chosen", "rejected"]
-        assert len(study.pairs) == 4, "the all-wrong sample has no pair"
-        first = study.pairs[0]
-        assert (first.first, first.second) == (LONG_RIGHT, LONG_WRONG)
-        assert first.prompt == "Tell me of thing number a"
+        assert [arm["name"] for arm in study.arms] == ["chosen", "rejected"]
+        assert study.state == "draft"
+        main = [item for item in study.items if item.kind == "main"]
+        assert len(main) == 4, "the all-wrong sample has no pair"
+        assert [trace.text for trace in main[0].traces] == [LONG_RIGHT, LONG_WRONG]
+        assert main[0].pairs[0].stratum == "first"
+        assert main[0].prompt == "Tell me of thing number a"
     with pytest.raises(InputError, match="name=Which\\?: there is a study of this name"):
         curation.to_study(database, ids(database, job_id, "a"), "Which?")
     with pytest.raises(InputError, match="a study needs a name"):

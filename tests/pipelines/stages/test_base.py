@@ -117,7 +117,17 @@ def test_an_unknown_stage_names_the_known():
 
 
 def test_the_stages_stand_in_the_methods_order():
-    assert list(STAGES) == ["synthesize", "rsft", "mine", "merge", "hsdpo", "quality", "export"]
+    assert list(STAGES) == [
+        "synthesize",
+        "rsft",
+        "mine",
+        "merge",
+        "hsdpo",
+        "quality",
+        "evaluate",
+        "study",
+        "export",
+    ]
 
 
 @pytest.mark.parametrize(("stage", "preset"), PRESETS)

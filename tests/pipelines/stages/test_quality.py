@@ -6,7 +6,9 @@ import pytest
 
 from pipelines import base_models
 from pipelines.classify import Moderator
+from pipelines.datasets import read_dataset
 from pipelines.engines import pacing
+from pipelines.learnt import learnt_by
 from pipelines.pair_sets import describe_pair_set, read_pairs, read_samples
 from pipelines.schema import EndpointError, InputError, StopRequested
 from pipelines.stages import quality
@@ -100,6 +102,9 @@ def test_pairs_by_score_then_an_adapter(engine, values, tmp_path, home):
     assert (info["stage"], info["parent"]["stage"]) == ("quality", "rsft")
     assert info["dataset"]["sha256"] == details["pairs_sha256"]
     assert info["dataset"]["rows"] == 2
+    assert info["dataset"]["rows_sha256"] == read_dataset(values["dataset"]).sha256
+    learnt = learnt_by(str(adapter))
+    assert (learnt.unread_pairs, len(learnt.preferred)) == ([], 8)
     assert GuardTemplate.load(adapter) == GuardTemplate(instruction=INSTRUCTION)
     margins = [values["reward_margin"] for _, values in context.rows if "reward_margin" in values]
     assert margins[-1] > margins[0] == pytest.approx(0, abs=1e-4)

@@ -233,6 +233,15 @@ def test_an_adapter_is_continued(values, done, tmp_path):
     assert context.column("loss")[0] < PINNED[-1]
     config = json.loads((context.made[0][1] / "adapter_config.json").read_text())
     assert config["r"] == 4
+    before, info = (base_models.read_adapter(one.made[0][1]).info for one in (done, context))
+    assert (info["parent"], before["parent"]) == (before, None)
+
+
+def test_whole_weights_with_a_record_come_before_too(values, tiny_base, tmp_path):
+    exported = shutil.copytree(tiny_base, tmp_path / "exported")
+    (exported / "training_info.json").write_text('{"stage": "export"}')
+    config = rsft.RsftConfig(base_model=str(exported))
+    assert rsft.before(config, base_models.resolve_base(str(exported))) == {"stage": "export"}
 
 
 def test_an_adapter_of_another_base_is_refused_with_both_names(values, done, tmp_path):

@@ -1,0 +1,1 @@
+"""What people's preferences between arms come to: rates, intervals, tests, agreement."""

@@ -1,0 +1,1 @@
+"""Figures of verdicts against gold labels: counts, intervals, averages, tests, calibration."""

@@ -1,0 +1,1 @@
+"""Making preference studies, reading what came of them, and taking it away."""
