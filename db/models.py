@@ -1,7 +1,7 @@
 """The tables: jobs, their groups, events and artifacts.
 
-Those of mining stand in `db/sample_models.py`, those of preference studies in
-`db/study_models.py`; both are named here too.
+Those of mining stand in `db/sample_models.py`, of preference studies in `db/study_models.py`, of
+access in `db/access_models.py`; all are named here too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from db.access_models import ApiKey as ApiKey
+from db.access_models import AuditRow as AuditRow
 from db.base import Base as Base
 from db.base import now as now
 from db.sample_models import GenerationRow as GenerationRow
