@@ -18,6 +18,18 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the page listens on.")
     port: int = Field(7860, ge=1, le=65535, description="Port that the page listens on.")
     demo: bool = Field(False, description="Offer Classify and Rate only, as a Space does.")
+    users: Path | None = Field(
+        None, description="File of people who may log in; unset means users.json in the home."
+    )
+    public: Literal["none", "rate", "classify"] = Field(
+        "rate", description="What people may use without a login; a demo offers classify."
+    )
+    researchers: str = Field(
+        "", description="Hub names and organisations who are researchers on a Space, with commas."
+    )
+    proxy: int = Field(
+        0, ge=0, le=5, description="Reverse proxies in front, whose X-Forwarded-* are believed."
+    )
     rate_url: str = Field(
         "",
         pattern=r"^(https?://\S+)?$",
@@ -35,6 +47,11 @@ class Settings(BaseSettings):
         self.home = self.home.expanduser().resolve()
         if not self.database_url:
             self.database_url = f"sqlite:///{self.home / 'guardui.db'}"
+
+    @property
+    def users_file(self) -> Path:
+        """Who may log in, with the hashes of their passwords."""
+        return self.users.expanduser() if self.users else self.home / "users.json"
 
     @property
     def models_dir(self) -> Path:
