@@ -248,16 +248,6 @@ def wait_until_ended(database: Database, ids: list[int], seconds: float = 240) -
         time.sleep(0.5)
 
 
-def test_without_a_group_it_says_what_to_do(app: App, browser: Browser) -> None:
-    page = browser.new_page()
-    visitor = Visitor(page, app.url).open()
-    visitor.tab("ablations").click()
-    expect(page.locator("#ablation-head")).to_contain_text("No ablation yet")
-    expect(page.locator("#ablation-table")).to_be_hidden()
-    assert visitor.troubles == []
-    page.close()
-
-
 # Recipes
 
 

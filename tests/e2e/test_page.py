@@ -38,6 +38,9 @@ def test_every_tab_loads_without_a_word_on_the_console(visit: Visitor) -> None:
     for name, shown in TABS.items():
         visit.go(name, shown)
         visit.settle()
+    visit.go("ablations", "#ablation-head .gu-empty")
+    expect(visit.page.locator("#ablation-head")).to_contain_text("No ablation yet")
+    expect(visit.page.locator("#ablation-table")).to_be_hidden()
     assert visit.page.evaluate("window.xss") is None
 
 
