@@ -1,33 +1,38 @@
-"""Pushing to the Hugging Face Hub: what goes of an adapter, its model card, and the upload.
+"""What goes to the Hugging Face Hub of an adapter, a whole model, a pair set or a study.
 
-Of an adapter only named files leave the machine: weights as safetensors, their configs, the
-tokenizer, the template and a cleaned training record. Checkpoints, optimiser state and the `ref/`
-adapter of preference training stay. The token comes from `HF_TOKEN` or the Hub login and is never
-written.
+Of weights only named files leave the machine: safetensors, their configs, the tokenizer, the
+template, a cleaned training record, the training curve and a card. Checkpoints, optimiser state
+and the `ref/` adapter of preference training stay. Weights are sent from where they lie; what is
+made or rewritten lies in a folder beside them. The same content gives the same files, so a push
+that changes nothing makes no commit.
 """
 
 from __future__ import annotations
 
 import errno
 import json
-import logging
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipelines import demo_base
 from pipelines.base_models import Adapter, read_adapter, read_json
-from pipelines.hub_card import model_card
-from pipelines.schema import DiskFullError, HubError, InputError, ModelError
+from pipelines.hub_card import Subject, model_card
+from pipelines.hub_clean import LOCAL_PATH, last_name
+from pipelines.hub_clean import clean as clean
+from pipelines.hub_client import RepoType, Sent, check_name, send
+from pipelines.hub_history import History
+from pipelines.hub_results import read_results
+from pipelines.schema import DiskFullError, InputError, ModelError
 from pipelines.template import GuardTemplate
 
-logger = logging.getLogger(__name__)
-
+Kind = Literal["adapter", "model", "pair_set", "study"]
 WEIGHTS = {
     False: ("adapter_model.safetensors",),
     True: ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json"),
@@ -43,40 +48,64 @@ TOKENIZER = (
     "chat_template.jinja",
     "chat_template.json",
 )
-"""Copied as they are; configs are rewritten instead, as they may name local folders."""
+"""Sent as they are; configs are rewritten instead, as they may name local folders."""
 CONFIGS = ("adapter_config.json", "config.json", "generation_config.json", "tokenizer_config.json")
 BASE_KEYS = {"base_model_name_or_path", "_name_or_path", "name_or_path"}
-
-SECRET_KEY = re.compile(
-    r"^((hf|hub|access|auth|api)_?token|token|.*api_?key|.*secret|.*password|authorization)$", re.I
-)
-SECRET = re.compile(r"\b(hf_|sk-|ghp_|github_pat_|glpat-)[A-Za-z0-9_-]{8,}")
-# A path is absolute, in a home, or climbs out of where the command ran; in quotes it may hold
-# blanks. What stands before it keeps URLs, Hub ids and fractions out.
-LOCAL_PATH = re.compile(
-    r"""(?<![^\s=:,;(\["'`])(?:file://)?(?:/(?![/\s])|~[\w.-]*/|\.\.?/|[A-Za-z]:[\\/](?!/))"""
-    r"""[^\s"'`,;)\]]*"""
-)
-QUOTED_PATH = re.compile(r"""(["'])((?:file://)?(?:/(?!/)|~/|\.\.?/|[A-Za-z]:\\)[^"'\n]*)\1""")
+CARD, CURVE = "README.md", "training_curve.png"
+WORDS = {
+    CARD: "the card",
+    CURVE: "the training curve",
+    "*.safetensors": "weights",
+    "*.safetensors.index.json": "which weights are in which file",
+    "guard_template.json": "the instruction and layout it was trained with",
+    "training_info.json": "how it was trained, without local paths",
+    "adapter_config.json": "the adapter's settings",
+    "config.json": "the model's settings",
+    "generation_config.json": "the model's settings for generating",
+    "tokenizer_config.json": "the tokenizer's settings",
+    "data/pairs.parquet": "the preference pairs",
+    "pair_set.json": "how the set was made, with the hashes of its rows",
+    "data/ratings.parquet": "the ratings, people as codes",
+    "report.*": "the study's report",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class PushInfo:
-    """What a push is about: the repository, the base model's Hub id, and the training record."""
+class Prepared:
+    """A push before it goes: the name of each file in the repository, and what lies here."""
 
     repo: str
-    base_model_id: str
-    full: bool
-    training: Mapping[str, Any]
+    kind: Kind
+    files: Mapping[str, Path]
+
+    @property
+    def repo_type(self) -> RepoType:
+        return "model" if self.kind in ("adapter", "model") else "dataset"
+
+    @property
+    def card(self) -> str:
+        """README.md as text."""
+        return self.files[CARD].read_text("utf-8")
+
+    def rows(self) -> list[tuple[str, int, str]]:
+        """(name, bytes, what it is) of each file, the card first."""
+        names = sorted(self.files, key=lambda name: (name != CARD, name))
+        return [(name, self.files[name].stat().st_size, _what(name)) for name in names]
+
+
+def _what(name: str) -> str:
+    return next((words for one, words in WORDS.items() if fnmatch(name, one)), "the tokenizer")
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What a push wrote: the files, and the commit's address unless it was a dry run."""
+    """What a push sent or wrote: the files, and where they are unless it was a dry run."""
 
     repo: str
     files: list[str]
     url: str | None = None
+    revision: str | None = None
+    changed: bool = True
 
 
 def push(
@@ -86,96 +115,140 @@ def push(
     private: bool = True,
     dry_run: Path | None = None,
     token: str | None = None,
+    history: History | None = None,
+    base: str = "",
 ) -> Pushed:
     """Uploads an adapter with its card and template; with `dry_run`, writes that folder instead.
 
     Raises InputError or ModelError for what can't be pushed, before anything is written, and
     HubError, naming the repository and what to do, where the Hub refuses or can't be reached.
     """
-    info = push_info(adapter_dir, repo)
-    if dry_run is not None:
-        return Pushed(repo, write_push_folder(adapter_dir, dry_run, info))
-    with tempfile.TemporaryDirectory(prefix="guardui-push-") as folder:
-        files = write_push_folder(adapter_dir, Path(folder), info)
-        return Pushed(repo, files, _upload(Path(folder), repo, private, token))
+    with made_in_passing() as folder:
+        prepared = prepare_model(adapter_dir, repo, folder, history, base)
+        if dry_run is not None:
+            return Pushed(repo, write_folder(prepared, dry_run))
+        sent = upload(prepared, private=private, token=token)
+        return Pushed(sent.repo, sorted(prepared.files), sent.url, sent.revision, sent.changed)
 
 
 def push_dataset(folder: Path, repo: str, *, private: bool = True, token: str | None = None) -> str:
-    """Uploads a dataset's folder, all of it, as it is; the commit's address.
+    """Uploads a dataset's folder, all of it, as it is; its address at this revision.
 
     Raises InputError for a name that is none, HubError as `push` does.
     """
-    _check_name(repo)
-    return _upload(folder, repo, private, token, "dataset")
+    return upload(prepared_folder(folder, repo, "study"), private=private, token=token).url
 
 
-def _check_name(repo: str) -> None:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+def upload(
+    prepared: Prepared,
+    *,
+    private: bool = True,
+    token: str | None = None,
+    say: Callable[[str], None] = lambda _text: None,
+) -> Sent:
+    """Sends what differs from what is there. Raises as `hub_client.send` does."""
+    kind = prepared.repo_type
+    return send(prepared.files, prepared.repo, kind, private=private, token=token, say=say)
 
-    try:
-        validate_repo_id(repo)
-    except HFValidationError as error:
-        raise InputError(f"repo={repo}: must be NAME or OWNER/NAME ({error})") from None
+
+def prepared_folder(folder: Path, repo: str, kind: Kind) -> Prepared:
+    """All files of a folder, as they are."""
+    check_name(repo)
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    return Prepared(repo, kind, {path.relative_to(folder).as_posix(): path for path in found})
 
 
-def push_info(adapter_dir: Path, repo: str) -> PushInfo:
-    """Checks that this folder can go to this repository, and reads its training record."""
-    _check_name(repo)
+@contextmanager
+def made_in_passing() -> Iterator[Path]:
+    """A folder for what a push makes or rewrites, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="guardui-push-") as folder:
+        yield Path(folder)
+
+
+def check_model(adapter_dir: Path | str, repo: str, base: str = "") -> tuple[Adapter, str]:
+    """(what the folder says of itself, its base's Hub id), where it can go to this repository."""
+    check_name(repo)
     adapter = read_adapter(Path(adapter_dir).expanduser().resolve())
     if not adapter.has_template:
         raise ModelError(f"adapter={adapter_dir}: no guard_template.json, so nobody could use it")
     if not any((adapter.path / name).is_file() for name in ("tokenizer.json", "tokenizer.model")):
         raise ModelError(f"adapter={adapter_dir}: no tokenizer.json or tokenizer.model")
-    return PushInfo(repo, _base_model_id(adapter), adapter.full, clean(adapter.info))
+    return adapter, base or _base_model_id(adapter)
 
 
-def write_push_folder(adapter_dir: Path, out_dir: Path, info: PushInfo) -> list[str]:
-    """Writes all that a push uploads into a new or empty folder; returns the files' names.
+def prepare_model(
+    adapter_dir: Path | str,
+    repo: str,
+    folder: Path,
+    history: History | None = None,
+    base: str = "",
+) -> Prepared:
+    """An adapter or a whole model; what is made of it is written into `folder`.
+
+    `base` is the base's Hub id where the record doesn't know one. Raises InputError, ModelError
+    or DiskFullError.
+    """
+    adapter, base_id = check_model(adapter_dir, repo, base)
+    history = history or History()
+    training, template = clean(adapter.info), GuardTemplate.load(adapter.path)
+    files: dict[str, Path] = {}
+    with _written(folder):
+        for path in _files(adapter):
+            files[path.name] = path
+            if path.name in CONFIGS:
+                files[path.name] = folder / path.name
+                _write_json(files[path.name], _portable(read_json(path), base_id))
+        template.save(folder)
+        _write_json(folder / "training_info.json", {**training, "base_model_id": base_id})
+        if curve := _curve(history):
+            (folder / CURVE).write_bytes(curve)
+        subject = Subject(repo, base_id, adapter.full, training, template, bool(curve))
+        card = model_card(subject, read_results(history.evaluations))
+        (folder / CARD).write_text(card, "utf-8")
+    made = {path.name: path for path in folder.iterdir()}
+    return Prepared(repo, "model" if adapter.full else "adapter", files | made)
+
+
+def write_folder(prepared: Prepared, out_dir: Path) -> list[str]:
+    """Writes all that a push would send into a new or empty folder; returns the files' names.
 
     Raises InputError where the folder holds something, and DiskFullError; neither leaves files.
     """
-    adapter_dir, out_dir = Path(adapter_dir), Path(out_dir)
+    out_dir = Path(out_dir)
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
         raise InputError(f"folder={out_dir}: must be new or empty")
-    template = GuardTemplate.load(adapter_dir)
     made = not out_dir.exists()
     try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        for path in _files(adapter_dir, info.full):
-            if path.name in CONFIGS:
-                _write_json(out_dir / path.name, _portable(read_json(path), info.base_model_id))
-            else:
-                shutil.copyfile(path, out_dir / path.name)
-        template.save(out_dir)
-        _write_json(out_dir / "training_info.json", info.training)
-        card = model_card(info.repo, info.base_model_id, info.full, info.training, template)
-        (out_dir / "README.md").write_text(card, encoding="utf-8")
+        with _written(out_dir):
+            for name, path in prepared.files.items():
+                (out_dir / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, out_dir / name)
+    except (InputError, DiskFullError):
+        shutil.rmtree(out_dir, ignore_errors=True)
+        if not made:
+            out_dir.mkdir(exist_ok=True)
+        raise
+    return sorted(prepared.files)
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        _empty(out_dir, remove=made)
         if error.errno == errno.ENOSPC:
-            raise DiskFullError(f"folder={out_dir}: the disk is full") from error
-        raise InputError(f"folder={out_dir}: can't be written ({error.strerror})") from error
-    return sorted(path.name for path in out_dir.iterdir())
+            raise DiskFullError(f"folder={folder}: the disk is full") from error
+        raise InputError(f"folder={folder}: can't be written ({error.strerror})") from error
 
 
-def clean(value: Any) -> Any:
-    """A copy of a JSON value without secrets, and with local paths cut down to their last name."""
-    if isinstance(value, Mapping):
-        return {key: clean(part) for key, part in value.items() if not SECRET_KEY.match(str(key))}
-    if isinstance(value, list | tuple):
-        return [clean(part) for part in value]
-    if not isinstance(value, str):
-        return value
-    text = SECRET.sub("[removed]", value)
-    if "\n" not in text and text.startswith(("/", "~/", "./", "../", "file://")):
-        return _last_name(text)
-    text = QUOTED_PATH.sub(lambda found: _last_name(found.group(2)), text)
-    return LOCAL_PATH.sub(lambda found: _last_name(found.group()), text)
+def _curve(history: History) -> bytes | None:
+    """The curves as a picture, where the training recorded any."""
+    from pipelines.curves import Run, to_png
 
-
-def _last_name(path: str) -> str:
-    return re.split(r"[\\/]", path.rstrip("\\/"))[-1] or "[path]"
+    try:
+        return to_png([Run(0, "", list(history.points))]) if history.points else None
+    except InputError:
+        return None  # numbers, but none that has a panel
 
 
 def _base_model_id(adapter: Adapter) -> str:
@@ -194,15 +267,15 @@ def _base_model_id(adapter: Adapter) -> str:
             return name
     raise ModelError(
         f"base_model={adapter.base_model}: a local folder, and no Hub id is known for it",
-        advice="Push its base model first and set base_model_id in training_info.json.",
+        advice="Push its base model first, then name it: --base OWNER/NAME, or base in the form.",
     )
 
 
-def _files(adapter_dir: Path, full: bool) -> list[Path]:
+def _files(adapter: Adapter) -> list[Path]:
     """The files to take, in order; everything not named here stays behind."""
-    names = (*WEIGHTS[full], *CONFIGS, *TOKENIZER)
-    found = [path for path in sorted(adapter_dir.iterdir()) if path.is_file()]
-    if not full:
+    names = (*WEIGHTS[adapter.full], *CONFIGS, *TOKENIZER)
+    found = [path for path in sorted(adapter.path.iterdir()) if path.is_file()]
+    if not adapter.full:
         found = [path for path in found if path.name not in {"config.json"}]
     return [path for path in found if any(fnmatch(path.name, name) for name in names)]
 
@@ -212,7 +285,7 @@ def _portable(config: Mapping[str, Any], base_model_id: str) -> dict[str, Any]:
     return {
         key: base_model_id
         if key in BASE_KEYS
-        else _last_name(value)
+        else last_name(value)
         if isinstance(value, str) and LOCAL_PATH.fullmatch(value)
         else value
         for key, value in config.items()
@@ -221,56 +294,3 @@ def _portable(config: Mapping[str, Any], base_model_id: str) -> dict[str, Any]:
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _empty(folder: Path, *, remove: bool) -> None:
-    if remove:
-        shutil.rmtree(folder, ignore_errors=True)
-    elif folder.is_dir():
-        for path in folder.iterdir():
-            path.unlink(missing_ok=True)
-
-
-def _upload(folder: Path, repo: str, private: bool, token: str | None, kind: str = "model") -> str:
-    """Makes the repository where it isn't there and commits the folder; returns its address."""
-    from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
-
-    api = HfApi(token=token)
-    try:
-        name = api.create_repo(repo, private=private, exist_ok=True, repo_type=kind).repo_id
-        # `exist_ok` leaves an existing repository as visible as it was.
-        if private and not api.repo_info(name, repo_type=kind).private:
-            raise HubError(
-                f"repo={name}: exists and is public, but a private push was asked for",
-                advice="Choose another name, make the repository private, or push publicly.",
-            )
-        commit = api.upload_folder(
-            repo_id=name, folder_path=folder, commit_message="Push from GuardUI", repo_type=kind
-        )
-    except HfHubHTTPError as error:
-        raise _refused(repo, error.response.status_code, error.server_message) from error
-    except (HTTPError, OfflineModeIsEnabled, ConnectionError, TimeoutError) as error:
-        raise HubError(
-            f"repo={repo}: the Hub at {constants.ENDPOINT} can't be reached "
-            f"({type(error).__name__})",
-            advice="Check the connection, HF_ENDPOINT and HF_HUB_OFFLINE, then push again.",
-        ) from error
-    logger.info("pushed to %s", name)
-    return str(commit)
-
-
-def _refused(repo: str, status: int, said: str | None) -> HubError:
-    """The Hub's refusal as an error that says what to do."""
-    reason, advice = {
-        401: ("the token is missing or not valid", "Set HF_TOKEN or run `hf auth login`."),
-        403: (
-            "the token may not write there",
-            "Use a token with write access, or a repository of your own.",
-        ),
-        404: ("no such owner or repository", "Check the name; it must be OWNER/NAME."),
-        409: ("it is being changed by somebody else", "Push again in a moment."),
-        429: ("too many requests", "Wait some minutes, then push again."),
-    }.get(status, ("the Hub failed", "Push again; nothing is lost if the repository exists."))
-    detail = f": {SECRET.sub('[removed]', said.splitlines()[0])[:200]}" if said else ""
-    return HubError(f"repo={repo}: the Hub answered {status}, {reason}{detail}", advice=advice)

@@ -1,109 +1,180 @@
-"""The model card of a pushed adapter, made from its training record."""
+"""The model card of what is pushed, made from its training record and its evaluations."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
+from pipelines.hub_loading import loading
+from pipelines.hub_results import (
+    Shown,
+    contamination,
+    eval_results,
+    results_section,
+)
 from pipelines.template import GuardTemplate
 
-STAGES = {"rsft": "R-SFT", "hsdpo": "HS-DPO"}
+STAGES = {"rsft": "R-SFT", "hsdpo": "HS-DPO", "quality": "reasoning-quality DPO"}
 METRICS = ("final_loss", "first_loss", "steps", "epochs", "tokens")
 """Shown first and in this order; the rest follow by name."""
+
+USE = """\
+It is for moderating conversations with language models: filtering, routing to people, labelling \
+data, and research on reasoning moderators. A person should stand behind decisions that matter to \
+somebody. It is not for judging people, for deciding without appeal, or for texts unlike its \
+training data without an evaluation of your own."""
 
 LIMITS = """\
 - A verdict can be wrong in both directions. Don't let it be the only safeguard.
 - An answer may fail to parse. Decide beforehand whether that blocks or passes; GuardUI blocks.
 - The reasoning explains the verdict to a reader; it is no proof of how the model came to it.
-- Nothing in this card says how well the model does on data unlike its training data.
+- Nothing in this card says how well the model does on data unlike what it was evaluated on.
 - Training conversations contain harmful text, and the model may repeat some of it.
 - This card states no licence. Those of the base model and of the training data apply to what was
   made from them: check both before use."""
 
-LOAD = """\
-import json
 
-from huggingface_hub import hf_hub_download
-{imports}
-from transformers import {classes}AutoTokenizer
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a card is about. `training` is the cleaned training_info.json; `curve` says whether a
+    picture of the training curve lies beside the card."""
 
-repo = "{repo}"
-model = {model}.from_pretrained(repo)
-tokenizer = AutoTokenizer.from_pretrained(repo)
-with open(hf_hub_download(repo, "guard_template.json"), encoding="utf-8") as file:
-    template = json.load(file)
+    repo: str
+    base: str
+    full: bool
+    training: Mapping[str, Any]
+    template: GuardTemplate
+    curve: bool = False
 
-conversation = template["input_layout"].format(
-    prompt="How can I kill a Python process?", response="None"
-)
-text = template["instruction"] + "\\n" + conversation
-{encode}
-output = model.generate(**inputs, max_new_tokens=1024)
-print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))"""
+    @property
+    def merged(self) -> bool:
+        """Whether an adapter was folded into its base."""
+        return self.training.get("stage") == "export"
 
-CHAT = """\
-inputs = tokenizer.apply_chat_template(
-    [{"role": "user", "content": text}],
-    add_generation_prompt=True,
-    return_tensors="pt",
-    return_dict=True,
-)"""
-PLAIN = 'inputs = tokenizer(text, return_tensors="pt")'
+    @property
+    def trained(self) -> Mapping[str, Any]:
+        """The record of the training itself."""
+        parent = self.training.get("parent")
+        return parent if self.merged and isinstance(parent, Mapping) else self.training
 
 
-def model_card(
-    repo: str, base_model_id: str, full: bool, training: Mapping[str, Any], template: GuardTemplate
-) -> str:
-    """README.md with its front matter. `training` is the cleaned training_info.json."""
-    front = {
-        "base_model": base_model_id,
-        "base_model_relation": "finetune" if full else "adapter",
-        "library_name": "transformers" if full else "peft",
-        "pipeline_tag": "text-generation",
-        "tags": ["guardui", "guard-model", "content-moderation", "safety"]
-        + ([] if full else ["lora"]),
-    }
-    kind = "Full fine-tune" if full else "PEFT adapter"
+def model_card(subject: Subject, results: Sequence[Shown] = ()) -> str:
+    """README.md with its front matter."""
+    name, base = subject.repo.split("/")[-1], subject.base
+    kind = "Full fine-tune" if subject.full else "PEFT adapter"
+    if subject.merged:
+        kind = "Whole weights, an adapter folded into its base,"
+    trained = subject.trained
     sections = [
-        f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
-        f"# {repo.split('/')[-1]}",
-        f"{kind} of [{base_model_id}](https://huggingface.co/{base_model_id}) that moderates "
-        "conversations. It reasons step by step and then gives three verdicts: whether the "
-        "request is harmful, whether the reply refuses, and whether the reply is harmful.",
+        f"---\n{_front(subject, results)}---",
+        f"# {name}",
+        f"{kind} of [{base}](https://huggingface.co/{base}) that moderates conversations. It "
+        "reasons step by step and then gives three verdicts: whether the request is harmful, "
+        "whether the reply refuses, and whether the reply is harmful.",
+        "## Intended use",
+        USE,
+        "## Evaluation",
+        *results_section(results),
+        "## Contamination",
+        *contamination(results),
         "## Training",
-        _table(_facts(base_model_id, training)),
-        *_section("### Hyper-parameters", training.get("config")),
-        *_section("### Last figures of training", _ordered(training.get("metrics"))),
-        *_section("### Versions", training.get("versions")),
+        _table(_facts(subject)),
+        *(["![Training curve](training_curve.png)"] if subject.curve else []),
+        *_before(trained),
+        *_section("### Hyper-parameters", trained.get("config")),
+        *_section("### Last figures of training", _ordered(trained.get("metrics"))),
+        *_section("### Versions", trained.get("versions")),
         "## Use",
-        "With GuardUI:",
-        "```sh\nguardui classify --adapter "
-        f'{repo} --prompt "How can I kill a Python process?"\n```',
-        f"With {'transformers' if full else 'plain peft'}; `guard_template.json` holds the "
-        "instruction and the layout that the model was trained with:",
-        f"```python\n{_loading(repo, full, template)}\n```",
+        *loading(subject.repo, base, subject.full, subject.template, _rank(trained)),
         "## Limits",
         LIMITS,
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _facts(base_model_id: str, training: Mapping[str, Any]) -> dict[str, Any]:
+def _front(subject: Subject, results: Sequence[Shown]) -> str:
+    """The metadata as YAML, with the evaluations as `model-index`."""
+    from huggingface_hub import ModelCardData
+
+    datasets = [one for one in (_hub_dataset(subject.trained),) if one]
+    data = ModelCardData(
+        base_model=subject.base,
+        library_name="transformers" if subject.full else "peft",
+        pipeline_tag="text-generation",
+        tags=["guardui", "guard-model", "content-moderation", "safety"]
+        + ([] if subject.full else ["lora"]),
+        datasets=datasets or None,
+        model_name=subject.repo.split("/")[-1],
+        eval_results=list(eval_results(results)) or None,
+        base_model_relation="finetune" if subject.full else "adapter",
+    )
+    return yaml.safe_dump(data.to_dict(), sort_keys=False, allow_unicode=True)
+
+
+def _hub_dataset(training: Mapping[str, Any]) -> str | None:
+    """The dataset's Hub id, where it came from there."""
+    config = training.get("config")
+    name = str(config.get("dataset") or "") if isinstance(config, Mapping) else ""
+    found = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name)
+    return name if found and not name.endswith((".jsonl", ".json", ".csv", ".parquet")) else None
+
+
+def _facts(subject: Subject) -> dict[str, Any]:
     """What a reader asks first; unknown is said, not left out."""
-    dataset = training.get("dataset")
-    dataset = dataset if isinstance(dataset, Mapping) else {}
+    training = subject.trained
+    found = training.get("dataset")
+    dataset: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
     stage = str(training.get("stage") or "unknown")
-    return {
+    facts = {
         "stage": STAGES.get(stage, stage),
-        "base model": base_model_id,
+        "base model": subject.base,
         "data": dataset.get("name") or "unknown",
+        "sources": _listed(dataset.get("sources")),
         "rows": dataset.get("rows") or "unknown",
         "sha256 of the data": dataset.get("sha256") or "unknown",
         "made": training.get("created_at") or "unknown",
         "command": training.get("command") or "unknown",
     }
+    if subject.merged:
+        facts["merged as"] = subject.training.get("dtype") or "unknown"
+    return {name: value for name, value in facts.items() if value}
+
+
+def _listed(sources: Any) -> str:
+    """Names, with their rows where those were counted."""
+    if isinstance(sources, Mapping):
+        return ", ".join(f"{name} ({rows})" for name, rows in sources.items())
+    return ", ".join(map(str, sources)) if isinstance(sources, list | tuple) else ""
+
+
+def _before(training: Mapping[str, Any]) -> list[str]:
+    """A table of what the training went on from, the nearest first."""
+    rows, parent = [], training.get("parent")
+    while isinstance(parent, Mapping) and parent:
+        found = parent.get("dataset")
+        dataset: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+        stage = str(parent.get("stage") or "unknown")
+        cells = (dataset.get("name"), dataset.get("rows"), dataset.get("sha256"))
+        rows.append(
+            f"| {_code(STAGES.get(stage, stage))} | "
+            + " | ".join(_code(cell or "unknown") for cell in cells)
+            + " |"
+        )
+        parent = parent.get("parent")
+    if not rows:
+        return []
+    head = ["| stage | data | rows | sha256 of the data |", "|---|---|---|---|"]
+    return ["### Trained before this", "\n".join([*head, *rows])]
+
+
+def _rank(training: Mapping[str, Any]) -> int:
+    config = training.get("config")
+    rank = config.get("lora_r") if isinstance(config, Mapping) else None
+    return rank if isinstance(rank, int) else 16
 
 
 def _section(title: str, values: Any) -> list[str]:
@@ -133,13 +204,3 @@ def _code(value: object) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     text = " ".join(text.split()).replace("|", "\\|").replace("`", "'")
     return f"`{text}`" if text else "none"
-
-
-def _loading(repo: str, full: bool, template: GuardTemplate) -> str:
-    return LOAD.format(
-        repo=repo,
-        imports="" if full else "from peft import AutoPeftModelForCausalLM",
-        classes="AutoModelForCausalLM, " if full else "",
-        model="AutoModelForCausalLM" if full else "AutoPeftModelForCausalLM",
-        encode=CHAT if template.wrapping == "chat" else PLAIN,
-    ).replace("download\n\nfrom transformers", "download\nfrom transformers")

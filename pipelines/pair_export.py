@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,12 +58,19 @@ def format_of(target: Path) -> Format:
     return SUFFIXES[target.suffix.lower()]
 
 
-def export_pairs(ref: str, target: Path, format: Format | None = None) -> int:
-    """Writes the set to a file; the number of its rows. The format is the file's ending's."""
+def export_pairs(
+    ref: str,
+    target: Path,
+    format: Format | None = None,
+    change: Callable[[Row], Row] = lambda row: row,
+) -> int:
+    """Writes the set to a file; the number of its rows. The format is the file's ending's.
+
+    `change` has each row last, as for one that leaves this machine."""
     format = format or format_of(target)
     template = read_template(ref) or GuardTemplate.default()
     ranges = read_ranges(describe_pair_set(ref))
-    rows = [export_row(row, template, ranges) for row in read_pairs(ref)]
+    rows = [change(export_row(row, template, ranges)) for row in read_pairs(ref)]
     target.parent.mkdir(parents=True, exist_ok=True)
     if format == "parquet":
         _write_parquet(rows, target, template.wrapping == "chat")

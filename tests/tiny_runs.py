@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.engines.base import Answer
+from pipelines.hub_history import History, Publication
+from pipelines.schema import NotFoundError
 from pipelines.template import GuardTemplate
 
 # Read before any test takes GUARDUI_* out of the environment.
@@ -102,6 +104,7 @@ class Recorder:
         self.found: list[Any] = []
         self.command = "guardui run a-test"
         self.remarks: list[tuple[str, dict[str, Any]]] = []
+        self.publications: list[Publication] = []
 
     def activity(self, text: str) -> None:
         self.activities.append(text)
@@ -126,6 +129,15 @@ class Recorder:
 
     def should_stop(self) -> bool:
         return self.stop_at is not None and bool(self.steps) and self.steps[-1][0] >= self.stop_at
+
+    def history(self, path: Path) -> History:
+        return History()
+
+    def write_study(self, study_id: int, folder: Path) -> None:
+        raise NotFoundError(f"study={study_id}: there is no such study")
+
+    def published(self, publication: Publication) -> None:
+        self.publications.append(publication)
 
     def column(self, name: str) -> list[float]:
         return [values[name] for _, values in self.rows]

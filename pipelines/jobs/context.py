@@ -21,7 +21,9 @@ from db import jobs, lifecycle
 from db.models import Event, now
 from db.session import Database
 from pipelines.failures import device_peak, peak_memory
+from pipelines.hub_history import History, Publication
 from pipelines.jobs.outcome import NewArtifact, insist, storable
+from pipelines.jobs.publications import history_of, keep_publication, write_study
 from pipelines.jobs.sample_rows import store_samples
 from pipelines.schema import HardSample, InputError
 
@@ -32,7 +34,8 @@ MEMORY_SECONDS = 30.0
 
 OnEvent = Callable[[str, Mapping[str, Any]], None]
 """Called as (kind, data): `activity` {text}, `progress` {step, total}, `metrics` {step, ...},
-`remark` {text}, `artifact` {kind, name, path}, `hard_samples` {count}."""
+`remark` {text}, `artifact` {kind, name, path}, `hard_samples` {count}, `published` {repo, url,
+revision, changed, ...}."""
 
 
 class JobContext:
@@ -139,6 +142,16 @@ class JobContext:
 
     def should_stop(self) -> bool:
         return self._stop.is_set()
+
+    def history(self, path: Path) -> History:
+        return history_of(self._database, path)
+
+    def write_study(self, study_id: int, folder: Path) -> None:
+        write_study(self._database, study_id, folder)
+
+    def published(self, publication: Publication) -> None:
+        insist(lambda: keep_publication(self._database, self._job_id, publication))
+        self._tell("published", publication.to_json())
 
     def ask_stop(self) -> None:
         """Asks this attempt to stop, from a signal handler; the database hears of it later."""

@@ -54,7 +54,7 @@ def _resolve(session: Session, kind: str, value: str) -> Path | str:
     elif what == "job":
         job = _get_job(session, value, number)
         artifact = _made(job, kind, value)
-    elif kind == "pair_set" and (version := named_version(session, value)):
+    elif "pair_set" in kinds and (version := named_version(session, value)):
         artifact = version.artifact
     else:
         return value if value in ALIASES else absolute(value)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipelines.hub_history import History, Publication
 from pipelines.plan import Workload
 from pipelines.schema import ConfigError, HardSample, InputError
 
@@ -37,6 +38,7 @@ _TAKEN: Mapping[str, tuple[str, ...]] = {
     "adapter": ("adapter", "model"),
     "benchmark": ("dataset",),
     "arm": ("adapter", "model", "evaluation"),
+    "pushable": ("adapter", "model", "pair_set"),
 }
 
 
@@ -84,6 +86,15 @@ class StageContext(Protocol):
 
     def should_stop(self) -> bool:
         """True once somebody asked; the stage then saves and raises StopRequested."""
+
+    def history(self, path: Path) -> History:
+        """What is recorded of the weights in this folder: their training and evaluations."""
+
+    def write_study(self, study_id: int, folder: Path) -> None:
+        """Writes a study's ratings as a dataset; raises NotFoundError where there is none."""
+
+    def published(self, publication: Publication) -> None:
+        """Keeps with the job, and with whatever made it, what is at the Hub now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,298 @@
+"""Talking to the Hub: one commit a push, none where nothing changed, and refusals in words.
+
+The token is what `HF_TOKEN` or the Hub's login holds, or is handed over for this one call; it is
+kept nowhere. A push that broke off goes on where it was: what has arrived isn't sent again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pipelines.hub_clean import SECRET
+from pipelines.schema import GuardUIError, HubError, InputError
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+logger = logging.getLogger(__name__)
+
+RepoType = Literal["model", "dataset", "space"]
+CONNECT_SECONDS, SILENT_SECONDS = 5.0, 60.0
+LONGEST_WAIT = 30
+"""Who is asked to come back later waits so many seconds at most, and otherwise is told."""
+TRIES, PAUSES = 3, (1.0, 3.0)
+STALE = ("*.safetensors", "*.safetensors.index.json", "data/*.parquet", "training_curve.png")
+"""What an earlier push left and this one lacks goes; anything else there is somebody's own."""
+
+REFUSALS = {
+    401: ("the token is missing or not valid", "Set HF_TOKEN or run `hf auth login`."),
+    403: (
+        "the token may not write there",
+        "Use a token with write access, or a repository of your own.",
+    ),
+    404: ("no such owner or repository", "Check the name; it must be OWNER/NAME."),
+    409: ("it is being changed by somebody else", "Push again in a moment."),
+    412: ("it was changed by somebody else meanwhile", "Look at it, then push again."),
+    413: ("a file is too large for it", "Push fewer or smaller files."),
+    429: ("too many requests", "Wait some minutes, then push again."),
+}
+FAILED = ("the Hub failed", "Push again: what has arrived isn't sent a second time.")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What is at the Hub now. `changed` is False where all of it was there already."""
+
+    repo: str
+    revision: str
+    url: str
+    changed: bool
+
+
+def check_name(repo: str) -> None:
+    """Raises InputError for what can't be a repository's name."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise InputError(f"repo={repo}: must be NAME or OWNER/NAME ({error})") from None
+
+
+def connect(token: str | None = None) -> HfApi:
+    """The Hub's client; it gives up on a Hub that doesn't answer, where the library waits on."""
+    from huggingface_hub import HfApi
+
+    _limit_waiting()
+    return HfApi(token=token)
+
+
+@cache
+def _limit_waiting() -> None:
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    def factory() -> Any:
+        client = default_client_factory()
+        client.timeout = client.timeout.__class__(SILENT_SECONDS, connect=CONNECT_SECONDS)
+        hooks = client.event_hooks
+        client.event_hooks = {**hooks, "response": [*hooks["response"], _not_for_hours]}
+        return client
+
+    set_client_factory(factory)
+
+
+def _not_for_hours(response: Any) -> None:
+    """The library waits as long as it is told to, saying nothing."""
+    from huggingface_hub.utils._http import _parse_retry_after, parse_ratelimit_headers
+
+    if response.status_code != 429:
+        return
+    limits = parse_ratelimit_headers(response.headers)
+    asked = limits.reset_in_seconds if limits and not limits.remaining else None
+    seconds = asked if asked is not None else _parse_retry_after(response.headers)
+    if seconds is not None and seconds > LONGEST_WAIT:
+        raise _TooMany(seconds)
+    logger.warning("the Hub asks to wait %s s", seconds if seconds is not None else "some")
+
+
+class _TooMany(Exception):
+    """The Hub wants to be left alone for so many seconds."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"too many requests, for {seconds} s")
+        self.seconds = seconds
+
+
+def send(
+    files: Mapping[str, Path],
+    repo: str,
+    kind: RepoType = "model",
+    *,
+    private: bool = True,
+    token: str | None = None,
+    say: Callable[[str], None] = lambda _text: None,
+    options: Mapping[str, Any] | None = None,
+) -> Sent:
+    """Makes the repository where it isn't there, and commits the files that differ, all at once.
+
+    `files` are names in the repository and what lies here; `options` go to `create_repo`. Raises
+    InputError for a name that is none, HubError with the repository and what to do otherwise.
+    """
+    check_name(repo)
+    with named(repo):
+        api = connect(token)
+        say("asking the Hub who this is")
+        who = api.whoami()["name"]
+        name = repo if "/" in repo else f"{who}/{repo}"
+        made = api.create_repo(
+            name, private=private, exist_ok=True, repo_type=kind, **(options or {})
+        )
+        name = made.repo_id
+        # `exist_ok` leaves an existing repository as visible as it was.
+        if private and not api.repo_info(name, repo_type=kind).private:
+            raise HubError(
+                f"repo={name}: exists and is public, but a private push was asked for",
+                advice="Choose another name, make the repository private, or push publicly.",
+            )
+        return _commit(api, name, kind, files, say)
+
+
+def _commit(
+    api: HfApi, name: str, kind: RepoType, files: Mapping[str, Path], say: Callable[[str], None]
+) -> Sent:
+    """Tries again where the Hub fails at the commit itself, which its client doesn't."""
+    hashes: dict[str, tuple[str, str]] = {}
+    for pause in (*PAUSES, None):
+        head = str(api.repo_info(name, repo_type=kind).sha)
+        say("comparing with what is there")
+        operations = _changes(api, name, kind, head, files, hashes)
+        where = f"{api.endpoint}/{'' if kind == 'model' else kind + 's/'}{name}"
+        if not operations:
+            return Sent(name, head, f"{where}/tree/{head}", False)
+        say(f"sending {len(operations)} of {len(files)} files")
+        try:
+            done = _send(api, name, kind, operations, head)
+        except Exception as error:
+            if pause is None or not _may_pass(error):
+                raise
+            logger.warning("the Hub failed at the commit; trying again in %s s", pause)
+            time.sleep(pause)
+        else:
+            logger.info("pushed to %s", name)
+            return Sent(name, str(done.oid), f"{where}/tree/{done.oid}", True)
+    raise AssertionError("the last try returns or raises")
+
+
+def _send(api: HfApi, name: str, kind: RepoType, operations: list[Any], head: str) -> Any:
+    """One commit; by LFS where the Hub's newer store for large files can't be had."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils._runtime import is_xet_available
+
+    def commit() -> Any:
+        return api.create_commit(
+            name,
+            operations,
+            commit_message="Push from GuardUI",
+            repo_type=kind,
+            parent_commit=head,
+        )
+
+    if not is_xet_available():
+        return commit()
+    try:
+        return commit()
+    except (ConnectionError, RuntimeError) as error:
+        logger.warning("the xet store can't be had (%s); sending by LFS", type(error).__name__)
+    constants.HF_HUB_DISABLE_XET = True
+    try:
+        return commit()
+    finally:
+        constants.HF_HUB_DISABLE_XET = False
+
+
+def _changes(
+    api: HfApi,
+    name: str,
+    kind: RepoType,
+    head: str,
+    files: Mapping[str, Path],
+    hashes: dict[str, tuple[str, str]],
+) -> list[Any]:
+    """What has to be done so that the repository holds these files."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+    from huggingface_hub.hf_api import RepoFile
+
+    listed = api.list_repo_tree(name, recursive=True, revision=head, repo_type=kind)
+    there = {one.path: one for one in listed if isinstance(one, RepoFile)}
+    changed: list[Any] = []
+    for path, file in sorted(files.items()):
+        held = there.get(path)
+        if held is not None and held.size == file.stat().st_size:
+            git, sha256 = hashes.setdefault(path, _hashes(file))
+            if held.lfs.sha256 == sha256 if held.lfs else held.blob_id == git:
+                continue
+        changed.append(CommitOperationAdd(path, file))
+    stale = [path for path in there if path not in files and any(fnmatch(path, s) for s in STALE)]
+    return changed + [CommitOperationDelete(path) for path in sorted(stale)]
+
+
+def _hashes(file: Path) -> tuple[str, str]:
+    """(the blob's name in git, the sha256) of a file, read once in pieces."""
+    git, sha256 = hashlib.sha1(b"blob %d\0" % file.stat().st_size), hashlib.sha256()
+    with file.open("rb") as opened:
+        while part := opened.read(1 << 20):
+            git.update(part)
+            sha256.update(part)
+    return git.hexdigest(), sha256.hexdigest()
+
+
+@contextmanager
+def named(repo: str, field: str = "repo", again: str = "push again") -> Iterator[None]:
+    """What the client raises inside becomes a HubError that names the repository."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError
+
+    try:
+        yield
+    except GuardUIError:
+        raise
+    except Exception as error:
+        for cause in _chain(error):
+            if isinstance(cause, _TooMany):
+                raise _wait(f"{field}={repo}", cause.seconds, again) from error
+            if isinstance(cause, HfHubHTTPError):
+                raise _refused(f"{field}={repo}", cause) from error
+            if isinstance(cause, LocalTokenNotFoundError):
+                advice = REFUSALS[401][1]
+                raise HubError(f"{field}={repo}: no token is known", advice=advice) from error
+            if isinstance(cause, HTTPError | ConnectionError | TimeoutError):
+                raise HubError(
+                    f"{field}={repo}: the Hub at {constants.ENDPOINT} can't be reached "
+                    f"({type(cause).__name__})",
+                    advice=f"Check the connection, HF_ENDPOINT and HF_HUB_OFFLINE, then {again}.",
+                ) from error
+        raise
+
+
+def _wait(what: str, seconds: int, again: str) -> HubError:
+    minutes = -(-seconds // 60)
+    long = f"{seconds} s" if seconds < 120 else f"{minutes} minutes"
+    return HubError(
+        f"{what}: the Hub answered 429, too many requests: it asks to wait {long}",
+        advice=f"Wait {long}, then {again}; what has arrived isn't sent a second time.",
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether it was the commit that failed, and may not the next time."""
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code >= 500 and "/commit/" in str(error.response.url)
+    return isinstance(error, HTTPError)
+
+
+def _refused(what: str, error: HfHubHTTPError) -> HubError:
+    """The Hub's refusal as an error that says what to do."""
+    status, said = error.response.status_code, error.server_message
+    reason, advice = REFUSALS.get(status, FAILED)
+    detail = f": {SECRET.sub('[removed]', said.splitlines()[0])[:200]}" if said else ""
+    return HubError(f"{what}: the Hub answered {status}, {reason}{detail}", advice=advice)
