@@ -1,4 +1,5 @@
-"""The endpoints that programs call: /classify for all, the job endpoints for researchers."""
+"""The endpoints that programs call: /classify for who may moderate, those of jobs for
+researchers."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from starlette.routing import Route
 
 from db import jobs
 from db.session import Database
-from guardui.access import Role, role_of
+from guardui.access import require_moderation
 from guardui.jsonable import job_json, verdict_json
 from guardui.live import Live, moderator_choices
 from guardui.render_job import latest
@@ -32,6 +33,7 @@ def publish(database: Database, settings: Settings, live: Live) -> None:
     ) -> dict[str, Any]:
         """One moderation: labels for the three tasks, their probabilities, the reasoning, and the
         parse error if any. `mode` is `reason`, or `fast` for labels without reasoning."""
+        require_moderation(settings)
         chosen = read_mode(mode)
         ref = adapter or moderator_choices(database)[0][1]
         verdict = None
@@ -47,8 +49,6 @@ def publish(database: Database, settings: Settings, live: Live) -> None:
         }
 
     gr.api(_answering(classify), api_name="classify", concurrency_limit=8)
-    if role_of(settings) is Role.RESEARCHER:
-        _publish_jobs(database)
 
 
 def read_mode(mode: str) -> Mode:
@@ -61,7 +61,9 @@ def read_mode(mode: str) -> Mode:
     raise InputError(f"mode={mode}: must be one of {', '.join(MODES)}")
 
 
-def _publish_jobs(database: Database) -> None:
+def publish_jobs(database: Database) -> None:
+    """Names the researchers' endpoints inside the present Blocks."""
+
     def submit(stage: str, values: dict[str, Any], preset: str = "") -> dict[str, Any]:
         """Queues a run of a stage; `values` are config fields that differ from the preset."""
         return {"id": queue.submit(database, stage, values, preset=preset or None)}

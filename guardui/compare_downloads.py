@@ -7,11 +7,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from db.session import Database
-from guardui.access import Role, role_of
+from guardui.access_routes import researchers_only
 from guardui.compare_runs import compared, ids_of, listed
 from pipelines.schema import GuardUIError, InputError
 from pipelines.scoring.cells import Policy
-from pipelines.settings import Settings
 
 # form -> (media type, ending of the file's name)
 FORMS = {
@@ -22,11 +21,10 @@ FORMS = {
 }
 
 
-def report_routes(database: Database, settings: Settings) -> list[Route]:
+def report_routes(database: Database) -> list[Route]:
     """`GET /compare/report.FORM?runs=12,13&policy=wrong_once`; none for the public."""
-    if role_of(settings) is not Role.RESEARCHER:
-        return []
 
+    @researchers_only
     def download(request: Request) -> Response:
         form, asked = request.path_params["form"], request.query_params
         if form not in FORMS:

@@ -7,20 +7,18 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from db.session import Database
-from guardui.access import Role, role_of
+from guardui.access_routes import researchers_only
 from guardui.job_downloads import TYPES
 from pipelines.comparison import AXES, Axis, to_csv
 from pipelines.comparison_png import to_png
 from pipelines.jobs.comparison import read_comparison
 from pipelines.schema import GuardUIError
-from pipelines.settings import Settings
 
 
-def group_routes(database: Database, settings: Settings) -> list[Route]:
+def group_routes(database: Database) -> list[Route]:
     """`GET /groups/ID/curves.png`, with `?metric=` and `?by=`, and `.csv`; none for the public."""
-    if role_of(settings) is not Role.RESEARCHER:
-        return []
 
+    @researchers_only
     def download(request: Request) -> Response:
         form, asked = request.path_params["form"], request.query_params
         if form not in TYPES:

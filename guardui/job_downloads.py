@@ -7,20 +7,18 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from db.session import Database
-from guardui.access import Role, role_of
+from guardui.access_routes import researchers_only
 from pipelines.curves import to_csv, to_png
 from pipelines.jobs.curves import read_runs
 from pipelines.schema import GuardUIError
-from pipelines.settings import Settings
 
 TYPES = {"png": "image/png", "csv": "text/csv; charset=utf-8"}
 
 
-def curve_routes(database: Database, settings: Settings) -> list[Route]:
+def curve_routes(database: Database) -> list[Route]:
     """`GET /jobs/ID/curves.png` and `.csv`, with `?with=ID` of two jobs; none for the public."""
-    if role_of(settings) is not Role.RESEARCHER:
-        return []
 
+    @researchers_only
     def download(request: Request) -> Response:
         job, form = request.path_params["id"], request.path_params["form"]
         other = request.query_params.get("with", "")

@@ -13,8 +13,9 @@ from db.jobs import list_jobs
 from db.models import ACTIVE, now
 from db.session import Database
 from guardui import api
-from guardui.access import Role, role_of
+from guardui.access import TERMINAL, Role, Visitor, current, public_may_classify, role_of
 from guardui.compare_runs import ids_of
+from guardui.guarded import GuardedBlocks
 from guardui.live import Live
 from guardui.render import header
 from guardui.render_jobs import running_line
@@ -26,11 +27,32 @@ from pipelines.settings import Settings
 HEADER_SECONDS = 3.0
 
 
-def build_page(database: Database, settings: Settings) -> gr.Blocks:
-    """All of the page for a role: the public gets no listener of the other tabs."""
-    live = Live(database, settings)
+# The functions that the page for everybody may call, by where they are written.
+FREE = (
+    "guardui.layout.build_outer.",
+    "guardui.tabs.rate.",
+    "guardui.tabs.classify.",
+    "guardui.tabs.compare.",
+    "guardui.api.publish.<locals>.classify",
+)
+
+
+def build_page(
+    database: Database, settings: Settings, live: Live | None = None, *, logins: bool = False
+) -> GuardedBlocks:
+    """All of the page for its only role, that of `role_of`."""
+    live = live or Live(database, settings)
+    if role_of(settings) is Role.RESEARCHER:
+        return build_full(database, settings, live)
+    return build_outer(database, settings, live, Role.PUBLIC, logins=logins)
+
+
+def build_full(database: Database, settings: Settings, live: Live) -> GuardedBlocks:
+    """The researchers' page: all tabs. Nobody else reaches any listener of it."""
     # Analytics would call out at every start.
-    with gr.Blocks(title="GuardUI", analytics_enabled=False, fill_width=True) as page:
+    with GuardedBlocks(
+        Role.RESEARCHER, title="GuardUI", analytics_enabled=False, fill_width=True
+    ) as page:
         top = html(header_html(database, settings), elem_id="header")
         pulse = gr.Timer(HEADER_SECONDS)
         # Outside of the tabs: among them it would take the place of one.
@@ -38,12 +60,50 @@ def build_page(database: Database, settings: Settings) -> gr.Blocks:
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             with gr.Tab("Classify", id="classify") as classify_tab:
                 refresh, moderators = classify.build(database, settings, live)
-            if role_of(settings) is Role.RESEARCHER:
-                _build_workshop(page, database, settings, tabs, launched)
+            _build_workshop(page, database, settings, tabs, launched)
             with gr.Tab("Rate", id="rate"):
                 rate.build()
             page.load(rate.in_front, None, tabs, **QUIET)
         gr.on([pulse.tick, page.load], lambda: header_html(database, settings), None, top, **QUIET)
+        classify_tab.select(refresh, moderators, moderators, **QUIET)
+        page.load(refresh, moderators, moderators, **QUIET)
+        api.publish(database, settings, live)
+        api.publish_jobs(database)
+    return page
+
+
+def build_outer(
+    database: Database, settings: Settings, live: Live, least: Role, *, logins: bool = False
+) -> GuardedBlocks:
+    """The page of everybody else: Classify for whom it is open, Rate, and in a demo the figures of
+    Compare. It has no listener of the workshop."""
+    free = public_may_classify(settings)
+    with GuardedBlocks(
+        least, FREE, title="GuardUI", analytics_enabled=False, fill_width=True
+    ) as page:
+        top = html(header_html(database, settings, logins=logins), elem_id="header")
+        pulse = gr.Timer(HEADER_SECONDS)
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
+            with gr.Tab("Classify", id="classify", visible=free) as classify_tab:
+                refresh, moderators = classify.build(database, settings, live)
+            if settings.demo:
+                with gr.Tab("Compare", id="compare") as compare_tab:
+                    evaluated = compare.build(database, public=True)
+                compare_tab.select(
+                    evaluated.refresh, evaluated.inputs, evaluated.outputs, **compare.COUNTING
+                )
+            with gr.Tab("Rate", id="rate"):
+                rate.build()
+            page.load(rate.in_front, None, tabs, **QUIET)
+
+        def head() -> str:
+            return header_html(database, settings, logins=logins)
+
+        def offered() -> gr.Tab:
+            return gr.Tab(visible=free or current().role is not Role.PUBLIC)
+
+        gr.on([pulse.tick, page.load], head, None, top, **QUIET)
+        page.load(offered, None, classify_tab, **QUIET)
         classify_tab.select(refresh, moderators, moderators, **QUIET)
         page.load(refresh, moderators, moderators, **QUIET)
         api.publish(database, settings, live)
@@ -129,12 +189,17 @@ def runs_asked_for(
     return evaluated.refresh(ids, *rest) | {tabs: gr.Tabs(selected="compare")}
 
 
-def header_html(database: Database, settings: Settings) -> str:
-    """The header as it is now."""
+def header_html(database: Database, settings: Settings, *, logins: bool = False) -> str:
+    """The header as it is now, for the present visitor."""
     with database.read() as session:
         active = list_jobs(session, states=ACTIVE, limit=1)
     running = running_line(active[0] if active else None, now())
-    return header(device_name(), running, role_of(settings).value)
+    visitor = current()
+    if visitor is TERMINAL:
+        visitor = Visitor(role_of(settings))
+    # Who is at this machine has no login to end.
+    name = "" if visitor.name == "local" else visitor.name
+    return header(device_name(), running, visitor.role.value, name, logins=logins)
 
 
 @cache

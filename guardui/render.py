@@ -60,17 +60,25 @@ def size(count: int) -> str:
     return f"{value:.1f} GB"
 
 
-def header(device: str, running: str | None, role: str) -> str:
-    """The line over all tabs: name, device, the job that runs, role, and the theme switch."""
+def header(
+    device: str, running: str | None, role: str, name: str = "", *, logins: bool = False
+) -> str:
+    """The line over all tabs: name, device, the job that runs, who this is, and the theme switch.
+    `logins` offers a way in to who has not logged in."""
     job = (
         f'<span class="gu-pill run">● {esc(running)}</span>'
         if running
         else '<span class="gu-pill idle">idle</span>'
     )
+    way = ""
+    if name:
+        way = '<a class="gu-way" href="/logout">Log out</a>'
+    elif logins:
+        way = '<a class="gu-way" href="/login">Log in</a>'
     return page(
         '<div class="gu-head"><h1 class="logo">GuardUI</h1>'
         f'<span class="gu-pill">{esc(device)}</span>{job}<span class="grow"></span>'
-        f'<span class="gu-pill role">{esc(role)}</span>'
+        f'<span class="gu-pill role">{esc(f"{name} · {role}" if name else role)}</span>{way}'
         '<button type="button" class="gu-icon" data-theme-toggle title="Switch light and dark"'
         ' aria-label="Switch between light and dark">◐</button></div>'
     )

@@ -33,52 +33,25 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
     # Gradio asks matplotlib for its backend at each request; undecided, it loads all of pyplot.
     os.environ.setdefault("MPLBACKEND", "agg")
 
+    # Who a proxy says a request is from is for the gate to believe, or not.
+    os.environ["FORWARDED_ALLOW_IPS"] = ""
+
     from db.session import open_database
-    from guardui.access import Role, role_of
-    from guardui.api import health_route
-    from guardui.compare_downloads import report_routes
-    from guardui.group_downloads import group_routes
-    from guardui.job_downloads import curve_routes
-    from guardui.layout import build_page
-    from guardui.rate_routes import rate_routes
-    from guardui.study_downloads import study_routes
-    from guardui.tabs.sample_versions import download_routes
-    from guardui.theme import GuardTheme, head
+    from guardui.doors import Doors
+    from guardui.house import build_house
     from pipelines.jobs.supervisor import Supervisor
 
+    doors = Doors(settings, host)
+    doors.check()
     database = open_database(settings.database_url)
     supervisor = Supervisor(database)
-    if role_of(settings) is Role.RESEARCHER:
+    if doors.has_researchers:
         supervisor.start()  # the public launches nothing; a researcher's page may run beside it
     try:
-        page = build_page(database, settings)
-        page.queue(default_concurrency_limit=8, max_size=64)
+        house = build_house(database, settings, doors)
         logger.info("GuardUI answers at http://%s:%d", host, port)
-        page.launch(
-            server_name=host,
-            server_port=port,
-            theme=GuardTheme(),
-            head=head(),
-            footer_links=[] if settings.demo else ["api"],
-            # It would keep what people moderate in their browser's storage.
-            run_history=False,
-            ssr_mode=False,
-            quiet=True,
-            show_error=True,
-            share=False,
-            max_file_size="2gb",
-            app_kwargs={
-                "routes": [
-                    health_route(database),
-                    *download_routes(database, settings),
-                    *curve_routes(database, settings),
-                    *group_routes(database, settings),
-                    *report_routes(database, settings),
-                    *study_routes(database, settings),
-                    *rate_routes(database, settings),
-                ]
-            },
-        )
+        logger.info("%s", doors.said())
+        house.page.launch(server_name=host, server_port=port, **house.options)
     finally:
         supervisor.stop()
         database.dispose()

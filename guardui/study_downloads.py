@@ -7,11 +7,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from db.session import Database
-from guardui.access import Role, role_of
+from guardui.access_routes import researchers_only
 from guardui.render_study_people import file_name
 from guardui.study_reports import records_of, report_of
 from pipelines.schema import GuardUIError
-from pipelines.settings import Settings
 from pipelines.studies.document import report_text
 from pipelines.studies.export import Format, packed
 from pipelines.studies.records import StudyRecords
@@ -34,11 +33,10 @@ EXPORTS: dict[str, tuple[Format, str]] = {
 SAFE = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"}
 
 
-def study_routes(database: Database, settings: Settings) -> list[Route]:
+def study_routes(database: Database) -> list[Route]:
     """`GET /studies/ID/FILE`; none for the public."""
-    if role_of(settings) is not Role.RESEARCHER:
-        return []
 
+    @researchers_only
     def download(request: Request) -> Response:
         file = request.path_params["file"]
         if file not in REPORTS and file not in EXPORTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,10 @@ from pipelines.comparing.table_parts import METRIC_WORDS
 
 # Counting a dozen runs for the first time takes a second or two.
 COUNTING: dict[str, Any] = {**QUIET, "show_progress": "minimal"}
+# What a visitor without a login may look at: figures. Rows of benchmarks are under licences of
+# their own, some behind a consent, and aren't to be read from here by everybody.
+FREE_PARTS = ("tables", "training", "calibration")
+_PLACE = re.compile(r"(?<![\w./:<])/(?:[^\s<>\"'&/]+/)+(?=[^\s<>\"'&/])")
 AT_FIRST: dict[str, Any] = {"part": "tables", "kind": "a_right", "page": 1, "opened": None}
 
 
@@ -28,21 +33,26 @@ class CompareTab:
     outputs: list[Any]
 
 
-def build(database: Database) -> CompareTab:
-    """Builds the tab; it asks for what it shows once it is looked at."""
+def build(database: Database, *, public: bool = False) -> CompareTab:
+    """Builds the tab; it asks for what it shows once it is looked at. Nothing in it changes
+    anything; for the public it has figures only, no files, and no places on this machine."""
     ui: dict[str, Any] = {}
     place, seen = gr.State(AT_FIRST), gr.State({})
     script = (STATIC / "compare.js").read_text(encoding="utf-8")
     with gr.Column(elem_classes="gu-panel", elem_id="compare-top"):
         fields = _fields(ui)
     with gr.Column(visible=False, elem_id="compare-body") as ui["body"]:
-        parts, details = _parts(ui, script)
+        parts, details = _parts(ui, script, FREE_PARTS if public else tuple(PARTS))
     asked = [*fields, details, *(ui[name] for name in ("a", "b", "benchmark", "axis", "measure"))]
     inputs, outputs = [*asked, place, seen], [*ui.values(), place, seen]
 
     def refresh(*values: Any) -> dict[Any, Any]:
         *chosen, at, sent = values
+        if public:
+            at = at | {"part": at["part"] if at["part"] in FREE_PARTS else "tables"}
         shown = view(database, looked(chosen, at))
+        if public:
+            shown = free(shown, ui)
         changed, marks = changes(shown, sent)
         drawn = {ui[name]: as_update(name, part) for name, part in changed.items()}
         return drawn | {place: at | {"came": True}, seen: sent | marks}
@@ -67,7 +77,8 @@ def build(database: Database) -> CompareTab:
     moved_by = [one.input for one in asked if one is not ui["runs"]]
     gr.on(moved_by, refresh, inputs, outputs, **COUNTING)
     parts.select(turned, inputs, outputs, **COUNTING)
-    gr.on([ui["kinds"].click, ui["rows"].click], picked, inputs, outputs, **QUIET)
+    if not public:
+        gr.on([ui["kinds"].click, ui["rows"].click], picked, inputs, outputs, **QUIET)
     return CompareTab(refresh, inputs, outputs)
 
 
@@ -89,7 +100,9 @@ def _fields(ui: dict[str, Any]) -> list[Any]:
     return [ui["runs"], policy, metric]
 
 
-def _parts(ui: dict[str, Any], script: str) -> tuple[gr.Tabs, gr.Checkbox]:
+def _parts(
+    ui: dict[str, Any], script: str, offered: tuple[str, ...]
+) -> tuple[gr.Tabs, gr.Checkbox]:
     """The parts behind their tabs, each drawn when it is looked at, and the tables' own switch."""
     switch = gr.Checkbox(
         label="Show intervals in the cells", elem_id="compare-details", render=False
@@ -103,8 +116,8 @@ def _parts(ui: dict[str, Any], script: str) -> tuple[gr.Tabs, gr.Checkbox]:
     with gr.Tabs(
         elem_classes="gu-inner", elem_id="compare-parts", overflow_behavior="wrap"
     ) as parts:
-        for part, title in PARTS.items():
-            with gr.Tab(title, id=part):
+        for part in offered:
+            with gr.Tab(PARTS[part], id=part):
                 if part == "pair":
                     _pair(ui, script)
                     continue
@@ -127,6 +140,21 @@ def _pair(ui: dict[str, Any], script: str) -> None:
                 ui["rows"] = html(js_on_load=script, elem_id="compare-rows")
             with gr.Column(min_width=0):
                 ui["detail"] = html(js_on_load=script, elem_id="compare-detail")
+
+
+def free(shown: dict[str, Any], ui: dict[str, Any]) -> dict[str, Any]:
+    """What of a view is for everybody: no links to files, and no folder of this machine."""
+    kept: dict[str, Any] = {}
+    for name, part in shown.items():
+        if name == "files" or name not in ui:
+            continue
+        if isinstance(part, str):
+            part = _PLACE.sub("", part)
+        elif name in LISTS:
+            choices, value = part
+            part = (tuple((_PLACE.sub("", str(words)), one) for words, one in choices), value)
+        kept[name] = part
+    return kept
 
 
 def looked(chosen: list[Any], at: dict[str, Any]) -> Looked:

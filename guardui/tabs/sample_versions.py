@@ -17,7 +17,7 @@ from starlette.routing import Route
 from db.models import PairSet, PairSetVersion
 from db.pair_sets import get_version, list_pair_sets
 from db.session import Database
-from guardui.access import Role, role_of
+from guardui.access_routes import researchers_only
 from guardui.render import fault_note
 from guardui.render_sample_sets import differences, version_name, versions
 from guardui.tabs.train import TrainTab
@@ -25,7 +25,6 @@ from guardui.tabs.wiring import told
 from pipelines.pair_export import export_pairs
 from pipelines.pair_sets import diff_pair_sets
 from pipelines.schema import GuardUIError, NotFoundError
-from pipelines.settings import Settings
 
 TRAINER, FIELD = "hsdpo", "pairs"
 """The stage that learns from pairs, and its field that names them."""
@@ -97,11 +96,10 @@ def train_on(database: Database, train: TrainTab, version_id: int) -> list[Any]:
     return [gr.skip() for _ in range(3 + len(train.forms))]
 
 
-def download_routes(database: Database, settings: Settings) -> list[Route]:
+def download_routes(database: Database) -> list[Route]:
     """`GET /pair-sets/ID.jsonl` and `.parquet` in TRL's preference form; none for the public."""
-    if role_of(settings) is not Role.RESEARCHER:
-        return []
 
+    @researchers_only
     def download(request: Request) -> Response:
         form = request.path_params["form"]
         if form not in ("jsonl", "parquet"):

@@ -42,7 +42,7 @@ def database(home):
 
 @pytest.fixture
 def client(database, home):
-    return TestClient(Starlette(routes=curve_routes(database, home)))
+    return TestClient(Starlette(routes=curve_routes(database)))
 
 
 def test_what_a_run_noted_stands_under_its_title(database, home):
@@ -121,10 +121,6 @@ def test_what_there_is_not_is_named(client, path, said):
     answer = client.get(path)
     assert answer.status_code == 404
     assert said in answer.text
-
-
-def test_the_public_gets_no_curves(database, home):
-    assert curve_routes(database, home.model_copy(update={"demo": True})) == []
 
 
 def test_files_for_other_viewers_are_named_with_their_commands(tmp_path):

@@ -218,8 +218,8 @@ def test_a_fixed_study_warns_until_it_is_rated(
 def test_files_are_handed_out_without_names(
     rated: tuple[Database, Settings, int, int], file: str
 ) -> None:
-    database, settings, two, _ = rated
-    client = TestClient(Starlette(routes=study_routes(database, settings)))
+    database, _, two, _ = rated
+    client = TestClient(Starlette(routes=study_routes(database)))
     answer = client.get(f"/studies/{two}/{file}")
     assert answer.status_code == 200
     assert answer.headers["content-disposition"].endswith(f'tuned-against-plain-{file}"')
@@ -237,13 +237,11 @@ def test_files_are_handed_out_without_names(
 
 
 def test_what_is_not_there_is_refused(rated: tuple[Database, Settings, int, int]) -> None:
-    database, settings, two, _ = rated
-    client = TestClient(Starlette(routes=study_routes(database, settings)))
+    database, _, two, _ = rated
+    client = TestClient(Starlette(routes=study_routes(database)))
     assert client.get("/studies/999/report.md").status_code == 404
     wrong = client.get(f"/studies/{two}/report.pdf")
     assert (wrong.status_code, "must be one of" in wrong.text) == (404, True)
-    public = settings.model_copy(update={"demo": True})
-    assert study_routes(database, public) == []
 
 
 def test_sample_sizes_are_those_of_the_exact_test() -> None:
