@@ -95,7 +95,10 @@ def visitor_in(scope: MutableMapping[str, Any]) -> Visitor:
 
 def visitor_of(request: Any) -> Visitor:
     """The same of a Starlette request, or of Gradio's, which holds one."""
-    held = request if hasattr(request, "scope") else request.request
+    from starlette.requests import HTTPConnection
+
+    # Gradio's answers every attribute with a copy as JSON, but for the one it holds.
+    held = request if isinstance(request, HTTPConnection) else request.request
     return visitor_in(held.scope)
 
 

@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
+from gradio.route_utils import FnIndexInferError
+
 from db import api_keys
 from db.api_keys import USED_SECONDS
 from db.base import now
@@ -92,6 +94,15 @@ class Gate:
         try:
             with acting_as(visitor):
                 await app(scope, body.receive, body.sender(sending))
+        except (KeyError, FnIndexInferError) as error:
+            # Gradio looks a listener up by number or name, on this visitor's page.
+            if body.answered or not is_gradios(scope["path"]):
+                raise
+            body.fault = (
+                404,
+                "not_found",
+                f"listener: there is none such here ({str(error)[:80]})",
+            )
         finally:
             if body.fault and not body.answered:
                 await self._refuse(scope, request, sending, Refused(*body.fault))
