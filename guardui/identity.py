@@ -1,7 +1,7 @@
 """Who rates: invite codes and Hub logins, of which the database keeps only a keyed hash.
 
-The key lies in the home folder and not in the database, so a copy of the database alone tells
-nobody who an annotator is, nor lets anybody in.
+The key lies in the home folder, or in the environment, and not in the database, so a copy of the
+database alone tells nobody who an annotator is, nor lets anybody in.
 """
 
 from __future__ import annotations
@@ -28,10 +28,13 @@ _CODE = re.compile(r"([1-9][0-9]{0,8})-([A-Za-z0-9_-]{16,64})")
 
 
 def key_of(settings: Settings) -> bytes:
-    """The key of this home's hashes (32 bytes), made at first use and readable by its owner only.
+    """The key of this home's hashes (32 bytes): `GUARDUI_IDENTITY_KEY`, for a home that doesn't
+    last, else a file that is made at first use and readable by its owner only.
 
-    Raises InputError where the file holds no such key: with another, nobody would be known.
+    Raises InputError where there is no such key in them: with another, nobody would be known.
     """
+    if settings.identity_key is not None:
+        return _given_key(settings.identity_key.get_secret_value())
     path = settings.home / KEY_FILE
     if not path.exists():
         settings.home.mkdir(parents=True, exist_ok=True)
@@ -54,6 +57,16 @@ def key_of(settings: Settings) -> bytes:
     return key
 
 
+def _given_key(digits: str) -> bytes:
+    try:
+        key = bytes.fromhex(digits)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise InputError(f"identity_key: must have {2 * KEY_BYTES} hexadecimal digits")
+    return key
+
+
 class KeyLost(GuardUIError):
     """People are known by a key that isn't there any more."""
 
@@ -64,7 +77,7 @@ def need_key(session: Session, settings: Settings) -> None:
     """Raises KeyLost where there are people but no key: a fresh one would end all links, and
     nobody would be told."""
     path = settings.home / KEY_FILE
-    if path.exists():
+    if settings.identity_key is not None or path.exists():
         return
     # People of studies from before there were links joined, and were never asked to consent.
     linked = or_(Annotator.joined_at.is_(None), Annotator.consented_at.is_not(None))

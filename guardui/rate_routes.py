@@ -6,6 +6,7 @@ counts only in what a browser says that this page itself sent: alone it does not
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Mapping
@@ -27,7 +28,8 @@ from guardui.identity import hub_account, need_key, on_space, study_of
 from guardui.rate_acts import ACTS, ONWARD
 from guardui.rate_service import Caller, NotKnown, Screen, Visit
 from guardui.render_rate_entry import consent
-from pipelines.schema import InputError
+from pipelines.jobs.backup import Saved
+from pipelines.schema import GuardUIError, InputError
 from pipelines.settings import Settings
 from pipelines.studies.design import title
 
@@ -38,11 +40,15 @@ LONGEST_BODY = 64_000
 STATUS = {"unknown": 404, "not_yours": 403, "withdrawn": 403, "cap": 429, "invalid": 422}
 NO_CODE = "Your invite code is needed. Open your personal link again."
 LOG_IN = "Your login has ended. Log in with Hugging Face again; what you rated is kept."
+KEPT = {*ACTS, "join"} - {"enter", "state", "reveal", "draft", "next", "undo"}
+KEPT_SECONDS = 15.0
+NOT_KEPT = "Your answer couldn't be put into the backup yet; the page tries again by itself."
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-def rate_routes(database: Database, settings: Settings) -> list[Route]:
-    """The one route of the annotators' acts."""
+def rate_routes(database: Database, settings: Settings, saved: Saved | None = None) -> list[Route]:
+    """The one route of the annotators' acts. With `saved`, what they did is confirmed once that is
+    done: where the home's disk doesn't last, once it is in the backup."""
     # SQLite has one writer. Who waits here is woken at once; its own waiting sleeps in between.
     turn: Turn = Lock() if database.is_sqlite else nullcontext()
 
@@ -53,9 +59,23 @@ def rate_routes(database: Database, settings: Settings) -> list[Route]:
             logger.warning("rate: %.40r refused: %s", act, body.sentence)
             return _error(body.status, body.code, body.sentence)
         caller = _caller(request, body)
-        return await run_in_threadpool(_answered, database, settings, turn, act, caller, body)
+        done = await run_in_threadpool(_answered, database, settings, turn, act, caller, body)
+        if saved is not None and act in KEPT and done.status_code == 200:
+            return await _once_kept(saved, act) or done
+        return done
 
     return [Route("/rate/api/{act}", answer, methods=["POST"])]
+
+
+async def _once_kept(saved: Saved, act: str) -> JSONResponse | None:
+    """None once all that was done is kept, else the answer with which the page tries again."""
+    try:
+        async with asyncio.timeout(KEPT_SECONDS):
+            await asyncio.wrap_future(saved())
+    except (GuardUIError, OSError, TimeoutError) as error:
+        logger.warning("rate: %s isn't in the backup yet: %s", act, error or "it takes too long")
+        return _error(503, "backup", NOT_KEPT)
+    return None
 
 
 class _Faulty(NamedTuple):

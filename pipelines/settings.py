@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -39,6 +39,18 @@ class Settings(BaseSettings):
         "auto", description="Where the live moderator runs; auto leaves a busy GPU to its job."
     )
     max_input_chars: int = Field(20_000, ge=100, description="Longest text a visitor may send.")
+    backup_repo: str = Field(
+        "", description="Private dataset repository on the Hub that the home is backed up to."
+    )
+    backup: Literal["each", "soon"] = Field(
+        "each", description="Whether a rating is confirmed once it is in the backup, or before."
+    )
+    backup_seconds: float = Field(
+        60.0, ge=1, description="Longest wait until a change goes to the backup."
+    )
+    identity_key: SecretStr | None = Field(
+        None, description="Key of the annotators' links as 64 hexadecimal digits; else a file."
+    )
     heartbeat_seconds: float = Field(2.0, gt=0, description="Seconds between two heartbeats.")
     stop_ask_seconds: float = Field(120.0, gt=0, description="Wait after asking, then SIGTERM.")
     stop_term_seconds: float = Field(20.0, gt=0, description="Wait after SIGTERM, then SIGKILL.")

@@ -184,6 +184,15 @@ def commit(asked: Asked, kind: str, name: str, revision: str) -> Answer:
     return _json({"success": True, "commitOid": made.sha, "commitUrl": url})
 
 
+@_at(KIND + r"/super-squash/(?P<branch>[^/]+)", "POST")
+def squash(asked: Asked, kind: str, name: str, branch: str) -> Answer:
+    repo = asked.repo(kind, name, write=True)
+    tree = dict(repo.head.tree)
+    repo.commits.clear()
+    repo.commit(asked.json().get("message") or "Super-squash branch", tree)
+    return Answer()
+
+
 @_at(KIND + r"/xet-(?:write|read)-token/.*")
 def xet_token(asked: Asked, kind: str, name: str) -> Answer:
     raise Refused(404, "this Hub has no xet store")

@@ -97,6 +97,8 @@ class LocalHub:
         from huggingface_hub.utils import close_session
 
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", self.endpoint)
+        template = f"{self.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         for name, value in self.environment(token).items():
