@@ -31,6 +31,7 @@ from guardui.rate_routes import rate_routes
 from guardui.study_downloads import study_routes
 from guardui.tabs.sample_versions import download_routes
 from guardui.theme import GuardTheme, head
+from pipelines.jobs.backup import Saved
 from pipelines.settings import Settings
 
 UPLOAD = "2gb"
@@ -46,7 +47,9 @@ class House:
     apps: dict[str, ASGIApp]
 
 
-def build_house(database: Database, settings: Settings, doors: Doors) -> House:
+def build_house(
+    database: Database, settings: Settings, doors: Doors, saved: Saved | None = None
+) -> House:
     """Builds the pages and everything that is served with them. Nothing listens yet."""
     live = Live(database, settings)
     full = build_full(database, settings, live) if doors.has_researchers else None
@@ -75,7 +78,7 @@ def build_house(database: Database, settings: Settings, doors: Doors) -> House:
         "share": False,
         "max_file_size": UPLOAD,
         "app_kwargs": {
-            "routes": routes(database, settings, doors, live),
+            "routes": routes(database, settings, doors, live, saved),
             "middleware": [Middleware(Gate, doors=doors, database=database, full=apps)],
             "lifespan": _lifespan([] if behind is None else [behind]),
         },
@@ -83,7 +86,9 @@ def build_house(database: Database, settings: Settings, doors: Doors) -> House:
     return House(page, options, full, apps)
 
 
-def routes(database: Database, settings: Settings, doors: Doors, live: Live) -> list[BaseRoute]:
+def routes(
+    database: Database, settings: Settings, doors: Doors, live: Live, saved: Saved | None = None
+) -> list[BaseRoute]:
     """What is served beside the page; the gate has a rule for each."""
     return [
         health_route(database),
@@ -93,7 +98,7 @@ def routes(database: Database, settings: Settings, doors: Doors, live: Live) -> 
         *group_routes(database),
         *report_routes(database),
         *study_routes(database),
-        *rate_routes(database, settings),
+        *rate_routes(database, settings, saved),
     ]
 
 

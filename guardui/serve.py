@@ -39,22 +39,24 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
     from db.session import open_database
     from guardui.doors import Doors
     from guardui.house import build_house
+    from pipelines.jobs.backup import keeping
     from pipelines.jobs.supervisor import Supervisor
 
     doors = Doors(settings, host)
     doors.check()
-    database = open_database(settings.database_url)
-    supervisor = Supervisor(database)
-    if doors.has_researchers:
-        supervisor.start()  # the public launches nothing; a researcher's page may run beside it
-    try:
-        house = build_house(database, settings, doors)
-        logger.info("GuardUI answers at http://%s:%d", host, port)
-        logger.info("%s", doors.said())
-        house.page.launch(server_name=host, server_port=port, **house.options)
-    finally:
-        supervisor.stop()
-        database.dispose()
+    with keeping(settings) as saved:
+        database = open_database(settings.database_url)
+        supervisor = Supervisor(database)
+        if doors.has_researchers:
+            supervisor.start()  # the public launches nothing; a researcher's page may run beside it
+        try:
+            house = build_house(database, settings, doors, saved)
+            logger.info("GuardUI answers at http://%s:%d", host, port)
+            logger.info("%s", doors.said())
+            house.page.launch(server_name=host, server_port=port, **house.options)
+        finally:
+            supervisor.stop()
+            database.dispose()
 
 
 def check_port(host: str, port: int) -> None:
