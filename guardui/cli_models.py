@@ -1,10 +1,9 @@
-"""`guardui fetch`, `classify` and `push`: what is done with models and adapters."""
+"""`guardui fetch` and `classify`: what is done with models and adapters."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -98,25 +97,3 @@ def _written(
         report("activity", {"text": f"{progress.tokens} tokens"})
     assert progress.verdict is not None
     return progress.verdict
-
-
-@command
-def push(
-    adapter: str,
-    repo: Annotated[str, typer.Option(help="Hub repository, OWNER/NAME.")],
-    public: Annotated[bool, typer.Option(help="Make a new repository public.")] = False,
-    dry_run: Annotated[
-        Path | None, typer.Option(help="Write the files into this folder instead.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Push an adapter with its card and template to the Hub, private unless told otherwise."""
-    from pipelines import hub
-
-    folder = Path(resolve_reference(open_home(), "adapter", adapter))
-    pushed = hub.push(folder, repo, private=not public, dry_run=dry_run)
-    if as_json:
-        show.print_json({"repo": pushed.repo, "files": pushed.files, "url": pushed.url})
-        return
-    where = pushed.url or dry_run
-    show.out.print(f"{len(pushed.files)} files: {where}", *pushed.files, sep="\n  ", markup=False)

@@ -15,6 +15,7 @@ from pipelines.hub_results import (
     contamination,
     eval_results,
     results_section,
+    sources_of,
 )
 from pipelines.template import GuardTemplate
 
@@ -82,7 +83,7 @@ def model_card(subject: Subject, results: Sequence[Shown] = ()) -> str:
         "## Contamination",
         *contamination(results),
         "## Training",
-        _table(_facts(subject)),
+        _table(_facts(subject, sources_of(results))),
         *(["![Training curve](training_curve.png)"] if subject.curve else []),
         *_before(trained),
         *_section("### Hyper-parameters", trained.get("config")),
@@ -123,7 +124,7 @@ def _hub_dataset(training: Mapping[str, Any]) -> str | None:
     return name if found and not name.endswith((".jsonl", ".json", ".csv", ".parquet")) else None
 
 
-def _facts(subject: Subject) -> dict[str, Any]:
+def _facts(subject: Subject, sources: Sequence[str]) -> dict[str, Any]:
     """What a reader asks first; unknown is said, not left out."""
     training = subject.trained
     found = training.get("dataset")
@@ -133,7 +134,7 @@ def _facts(subject: Subject) -> dict[str, Any]:
         "stage": STAGES.get(stage, stage),
         "base model": subject.base,
         "data": dataset.get("name") or "unknown",
-        "sources": _listed(dataset.get("sources")),
+        "sources": ", ".join(sources),
         "rows": dataset.get("rows") or "unknown",
         "sha256 of the data": dataset.get("sha256") or "unknown",
         "made": training.get("created_at") or "unknown",
@@ -142,13 +143,6 @@ def _facts(subject: Subject) -> dict[str, Any]:
     if subject.merged:
         facts["merged as"] = subject.training.get("dtype") or "unknown"
     return {name: value for name, value in facts.items() if value}
-
-
-def _listed(sources: Any) -> str:
-    """Names, with their rows where those were counted."""
-    if isinstance(sources, Mapping):
-        return ", ".join(f"{name} ({rows})" for name, rows in sources.items())
-    return ", ".join(map(str, sources)) if isinstance(sources, list | tuple) else ""
 
 
 def _before(training: Mapping[str, Any]) -> list[str]:

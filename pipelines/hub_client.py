@@ -133,9 +133,7 @@ def send(
     check_name(repo)
     with named(repo):
         api = connect(token)
-        say("asking the Hub who this is")
-        who = api.whoami()["name"]
-        name = repo if "/" in repo else f"{who}/{repo}"
+        name = repo if "/" in repo else full_name(repo, token)
         made = api.create_repo(
             name, private=private, exist_ok=True, repo_type=kind, **(options or {})
         )
@@ -147,6 +145,18 @@ def send(
                 advice="Choose another name, make the repository private, or push publicly.",
             )
         return _commit(api, name, kind, files, say)
+
+
+def full_name(repo: str, token: str | None = None) -> str:
+    """OWNER/NAME, the owner being whose token it is where none is named.
+
+    It is the cheapest thing to ask: whoever can't be reached or doesn't know the token says so
+    before anything is made. Raises InputError and HubError as `send` does.
+    """
+    check_name(repo)
+    with named(repo):
+        who = connect(token).whoami()["name"]
+    return repo if "/" in repo else f"{who}/{repo}"
 
 
 def _commit(

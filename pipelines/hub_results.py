@@ -127,8 +127,17 @@ def contamination(results: Sequence[Shown]) -> list[str]:
     if not remarks:
         return [f"No prompt of {names} is among the prompts of the training data.", CHECKED]
     told = [f"- {remark.replace('<', '&lt;')}" for remark in dict.fromkeys(remarks)]
-    rest = "Of benchmarks not named here, no prompt was found among those of the training data."
+    rest = (
+        "Of benchmarks not named here, no prompt was found among those of the training data that "
+        "could be read."
+    )
     return ["\n".join(told), rest, CHECKED]
+
+
+def sources_of(results: Sequence[Shown]) -> list[str]:
+    """The sources of the rows trained on, where an evaluation looked at them."""
+    found = (one.info.training.get("sources") for one in results)
+    return next(([str(clean(name)) for name in names] for names in found if names), [])
 
 
 def eval_results(results: Sequence[Shown]) -> Iterator[Any]:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -137,8 +137,16 @@ def worker_environment(settings: Settings, database_url: str) -> dict[str, str]:
 _children: list[subprocess.Popen[bytes]] = []
 
 
-def launch_local(settings: Settings, database_url: str, job_id: int, folder: Path) -> int:
+def launch_local(
+    settings: Settings,
+    database_url: str,
+    job_id: int,
+    folder: Path,
+    variables: Mapping[str, str] | None = None,
+) -> int:
     """Starts a worker in a session of its own, its output in `folder/log.txt`; returns its pid.
+
+    `variables` go into this worker's environment alone, which is where a secret may be.
 
     The output goes to a file and never to a pipe, which would fill up and stop the training
     once nobody reads it.
@@ -148,7 +156,7 @@ def launch_local(settings: Settings, database_url: str, job_id: int, folder: Pat
         child = subprocess.Popen(
             worker_command(job_id),
             cwd=folder,
-            env=worker_environment(settings, database_url),
+            env=worker_environment(settings, database_url) | dict(variables or {}),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -34,7 +34,7 @@ def history_of(database: Database, path: Path) -> History:
         found = reversed(jobs.artifacts(session, kind="evaluation"))
         folders = [Path(one.path) for one in found]
     points = [(event.step or 0, event.data) for event in events]
-    weights = weights_sha256(path)
+    weights = weights_sha256(path) if folders else ""
     return History(points, [folder for folder in folders if _is_of(folder, weights)])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +180,7 @@ def dispatch(database: Database) -> list[int]:
     Several processes may do this at once: a job is first made `starting`, which one of them
     manages, and launched after.
     """
-    launched: list[int] = []
+    started: list[int] = []
     devices = visible_devices()
     with database.read() as session:
         waiting = len(leases.startable(session, devices))
@@ -190,26 +190,35 @@ def dispatch(database: Database) -> list[int]:
         if job is None:
             break
         if _launch(database, job):
-            launched.append(job.id)
-    return launched
+            started.append(job.id)
+    return started
 
 
 def _launch(database: Database, job: Job) -> bool:
     settings = get_settings()
+    start = LAUNCHERS[job.launcher]
+    folder = job_dir(settings, job.id)
+    return launched(database, job.id, lambda: start(settings, database.url, job.id, folder))
+
+
+def launched(database: Database, job_id: int, launch: Callable[[], int]) -> bool:
+    """Starts the process of a reserved job and notes which it is; a job that can't be has failed.
+
+    `launch` returns the process's pid.
+    """
     try:
-        launch = LAUNCHERS[job.launcher]
-        pid = launch(settings, database.url, job.id, job_dir(settings, job.id))
+        pid = launch()
     except OSError as error:
-        logger.exception("job %d could not be launched", job.id)
+        logger.exception("job %d could not be launched", job_id)
         failure = explain_failure(error)
         with database.write() as session:
-            lifecycle.finish(session, job.id, "failed", failure["message"], failure)
+            lifecycle.finish(session, job_id, "failed", failure["message"], failure)
         return False
     if (process := identify(pid)) is not None:
         with database.write() as session:
             leases.set_process(
                 session,
-                job.id,
+                job_id,
                 pid=process.pid,
                 pid_created=process.created,
                 boot_id=process.boot_id,

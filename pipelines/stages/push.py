@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pipelines import hub
-from pipelines.hub_client import check_name
+from pipelines.hub_client import check_name, full_name
 from pipelines.hub_history import History, Publication
 from pipelines.pair_sets import describe_pair_set
 from pipelines.pair_writing import PAIRS
@@ -116,6 +116,8 @@ def prepare(config: PushConfig, context: StageContext, folder: Path) -> hub.Prep
 
 def run(config: PushConfig, context: StageContext) -> None:
     """Sends what differs from what is there, in one commit, and keeps which commit it is."""
+    context.activity("asking the Hub who this is")
+    config = config.model_copy(update={"repo": full_name(config.repo)})
     context.activity("writing the card")
     with hub.made_in_passing() as folder:
         prepared = prepare(config, context, folder)
