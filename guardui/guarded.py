@@ -4,6 +4,7 @@ program's call. A queued event runs outside of its request, so the visitor is ta
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -18,19 +19,22 @@ SCOPES = {"classify": "moderate", "submit": "jobs", "jobs": "jobs", "job": "jobs
 class GuardedBlocks(gr.Blocks):
     """A page for visitors of at least this role.
 
-    With `listed`, only listeners of functions whose names begin so are answered at all: a page
-    for everybody names what everybody may do.
+    With `listed`, only listeners of functions whose names begin so are answered at all, the first
+    beginning that fits telling the least role: a page for everybody names what everybody may do.
     """
 
-    def __init__(self, least: Role, listed: tuple[str, ...] = (), **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, least: Role, listed: Mapping[str, Role] | None = None, **more: Any) -> None:
+        super().__init__(**more)
         self.least, self.listed = least, listed
 
     def rule_of(self, fn: BlockFunction) -> Role | None:
         """The least role that a listener is for; None where nobody may call it."""
-        if not self.listed or fn.fn is None or name_of(fn).startswith(self.listed):
+        if self.listed is None or fn.fn is None:  # a listener without one only cancels another
             return self.least
-        return None
+        name = name_of(fn)
+        found = (role for beginning, role in self.listed.items() if name.startswith(beginning))
+        role = next(found, None)
+        return self.least if role and self.least.covers(role) else role
 
     def check(self, visitor: Visitor, fn: BlockFunction) -> None:
         """Raises AccessError where this visitor may not call this listener."""

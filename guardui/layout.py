@@ -27,14 +27,16 @@ from pipelines.settings import Settings
 HEADER_SECONDS = 3.0
 
 
-# The functions that the page for everybody may call, by where they are written.
-FREE = (
-    "guardui.layout.build_outer.",
-    "guardui.tabs.rate.",
-    "guardui.tabs.classify.",
-    "guardui.tabs.compare.",
-    "guardui.api.publish.<locals>.classify",
-)
+# The functions that the page for everybody may call, by where they are written. The endpoint for
+# programs asks by itself, for a key may call it as well.
+FREE = {
+    "guardui.layout.build_outer.": Role.PUBLIC,
+    "guardui.tabs.rate.": Role.PUBLIC,
+    "guardui.tabs.classify.": Role.PUBLIC,
+    "guardui.tabs.compare.": Role.PUBLIC,
+    "guardui.api.publish.<locals>.classify": Role.PUBLIC,
+}
+MODERATING = "guardui.tabs.classify.build.<locals>.run"
 
 
 def build_page(
@@ -78,12 +80,14 @@ def build_outer(
     """The page of everybody else: Classify for whom it is open, Rate, and in a demo the figures of
     Compare. It has no listener of the workshop."""
     free = public_may_classify(settings)
+    listed = {MODERATING: Role.PUBLIC if free else Role.ANNOTATOR, **FREE}
     with GuardedBlocks(
-        least, FREE, title="GuardUI", analytics_enabled=False, fill_width=True
+        least, listed, title="GuardUI", analytics_enabled=False, fill_width=True
     ) as page:
         top = html(header_html(database, settings, logins=logins), elem_id="header")
         pulse = gr.Timer(HEADER_SECONDS)
-        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
+        first = "classify" if free else "rate"
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap", selected=first) as tabs:
             with gr.Tab("Classify", id="classify", visible=free) as classify_tab:
                 refresh, moderators = classify.build(database, settings, live)
             if settings.demo:
