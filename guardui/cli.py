@@ -27,6 +27,7 @@ from guardui import (
     cli_quality,
     cli_report,
     cli_score,
+    cli_space,
     cli_study,
     cli_study_export,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "cli_quality",
     "cli_report",
     "cli_score",
+    "cli_space",
     "cli_study",
     "cli_study_export",
     "main",

@@ -34,6 +34,8 @@ TRIES, PAUSES = 3, (1.0, 3.0)
 STALE = ("*.safetensors", "*.safetensors.index.json", "data/*.parquet", "training_curve.png")
 """What an earlier push left and this one lacks goes; anything else there is somebody's own."""
 
+STALE_IN: Mapping[RepoType, tuple[str, ...]] = {"space": ("guardui/*", "pipelines/*", "db/*")}
+
 REFUSALS = {
     401: ("the token is missing or not valid", "Set HF_TOKEN or run `hf auth login`."),
     403: (
@@ -234,7 +236,8 @@ def _changes(
             if held.lfs.sha256 == sha256 if held.lfs else held.blob_id == git:
                 continue
         changed.append(CommitOperationAdd(path, file))
-    stale = [path for path in there if path not in files and any(fnmatch(path, s) for s in STALE)]
+    old = (*STALE, *STALE_IN.get(kind, ()))
+    stale = [path for path in there if path not in files and any(fnmatch(path, s) for s in old)]
     return changed + [CommitOperationDelete(path) for path in sorted(stale)]
 
 

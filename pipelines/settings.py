@@ -39,6 +39,12 @@ class Settings(BaseSettings):
         "auto", description="Where the live moderator runs; auto leaves a busy GPU to its job."
     )
     max_input_chars: int = Field(20_000, ge=100, description="Longest text a visitor may send.")
+    max_waiting: int = Field(
+        64, ge=1, description="Most moderations that wait for a turn; more are told to come later."
+    )
+    adapters: str = Field(
+        "", description="Hub ids of adapters that Classify offers, separated by commas."
+    )
     backup_repo: str = Field(
         "", description="Private dataset repository on the Hub that the home is backed up to."
     )
