@@ -13,10 +13,13 @@ from db.session import Database
 from guardui import render_job, render_jobs
 from guardui.render import empty
 from guardui.render_chart import line_chart
+from pipelines.jobs.publications import latest, publications_of
 from pipelines.jobs.queue import job_dir
 from pipelines.settings import Settings
+from pipelines.stages.base import kinds_taken
 
 LOG_BYTES = 24_000
+PUSHABLE = kinds_taken("pushable")
 NOTHING = empty("No job chosen", "Choose a row of the table to see its curve, log and results.")
 
 
@@ -48,6 +51,7 @@ def view(database: Database, settings: Settings, selection: Selection) -> dict[s
         job = next((one for one in listed if one.id == chosen), None)
         events = jobs.metrics(session, job.id) if job else []
         remarks = jobs.events(session, job.id, kind="log") if job else []
+        pushes = latest(publications_of(session, job.id)) if job else []
         other = next((one for one in listed if one.id == selection.compare), None)
         other_events = jobs.metrics(session, other.id) if other else []
         place = [one.id for one in jobs.queue(session)]
@@ -76,7 +80,7 @@ def view(database: Database, settings: Settings, selection: Selection) -> dict[s
     compare = selection.compare if selection.compare in [value for _, value in rivals] else 0
     folder = job_dir(settings, job.id)
     return parts | {
-        "headline": render_job.headline(job, events, moment, remarks),
+        "headline": render_job.headline(job, events, moment, remarks, pushes),
         "metric": (tuple((name.replace("_", " "), name) for name in names), metric),
         "compare": ((("nothing", 0), *rivals), compare),
         "chart": chart(job, events, metric, other if compare else None, other_events),
@@ -122,6 +126,7 @@ def _buttons(job: Job | None, queue: list[int]) -> dict[str, bool]:
         "cancel": state in WAITING,
         "sooner": job is not None and job.id in queue[1:],
         "duplicate": job is not None,
+        "push": job is not None and any(one.kind in PUSHABLE for one in job.artifacts),
     }
 
 

@@ -14,6 +14,7 @@ from db.models import ACTIVE, Artifact, Event, Job
 from guardui.render import DASH, copy_block, day, duration, empty, esc, facts, note, page, size
 from guardui.render_chart import Series, number
 from guardui.render_jobs import FAILURE_WORDS, group_link, job_name, state_word, timing
+from guardui.render_push import pushes_note
 from pipelines.gates import SIGNS
 
 # What people look at first, when a job has it.
@@ -21,10 +22,14 @@ FIRST_METRICS = ("loss", "hard_samples", "tokens_per_second")
 
 
 def headline(
-    job: Job, events: Sequence[Event], now: datetime, remarks: Sequence[Event] = ()
+    job: Job,
+    events: Sequence[Event],
+    now: datetime,
+    remarks: Sequence[Event] = (),
+    pushes: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """One job's title, state and newest numbers; under it why it failed or waits, and what it
-    noted."""
+    """One job's title, state and newest numbers; under it why it failed or waits, where it is at
+    the Hub, and what it noted."""
     time, newest = timing(job, now, events), latest(events)
     words = [f"step {job.step:,} of {job.total_steps:,}"] if job.total_steps else []
     words += [_said(name, newest[name]) for name in FIRST_METRICS if name in newest]
@@ -42,6 +47,7 @@ def headline(
         group,
         compare_link(job.artifacts),
         failure_card(job),
+        pushes_note(pushes),
         gates_note(remarks),
         remarks_note(remarks),
     )

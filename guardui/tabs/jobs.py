@@ -10,6 +10,7 @@ import gradio as gr
 from db import jobs
 from db.session import Database
 from guardui.jobs_view import Selection, changes, view
+from guardui.tabs import job_push
 from guardui.tabs.train import TrainTab
 from guardui.tabs.wiring import PICK_ROW, QUIET, SAYING, dropdown, html, told
 from pipelines.jobs import queue
@@ -23,6 +24,7 @@ BUTTONS: dict[str, tuple[str, Variant]] = {
     "resume": ("Resume", "primary"),
     "cancel": ("Cancel", "stop"),
     "sooner": ("Move up", "secondary"),
+    "push": ("Push to the Hub", "secondary"),
     "duplicate": ("Duplicate", "secondary"),
 }
 
@@ -48,7 +50,7 @@ def build(
         with gr.Column(scale=6, min_width=320, elem_classes="gu-panel"):
             ui["table"] = html(js_on_load=PICK_ROW, elem_id="jobs-table")
         with gr.Column(scale=7, min_width=320, elem_classes="gu-panel"):
-            detail, (ask, yes, no) = _detail()
+            detail, (ask, yes, no), pushing = _detail()
             ui |= detail
     inputs = [ui["picked"], ui["metric"], ui["compare"], seen]
     outputs = [*ui.values(), seen]
@@ -62,10 +64,12 @@ def build(
         return updates | {seen: marks}
 
     def pick(event: gr.EventData, _picked: int | None, *rest: Any) -> dict[Any, Any]:
-        return refresh(int(event.id), *rest) | {ask: gr.Row(visible=False)}
+        # What was asked of one job isn't asked of the next.
+        away = {ask: gr.Row(visible=False), pushing["panel"]: gr.Column(visible=False)}
+        return refresh(int(event.id), *rest) | away
 
     for part in ("table", "about"):
-        ui[part].click(pick, inputs, [*outputs, ask], **QUIET)
+        ui[part].click(pick, inputs, [*outputs, ask, pushing["panel"]], **QUIET)
     gr.on([timer.tick, ui["metric"].input, ui["compare"].input], refresh, inputs, outputs, **QUIET)
 
     def jump(job: int | None, *rest: Any) -> dict[Any, Any]:
@@ -80,6 +84,7 @@ def build(
         **QUIET,
     )
     _wire_actions(database, ui, (ask, yes, no), refresh, inputs, outputs)
+    job_push.wire(database, pushing, ui["push"], ui["picked"], launched)
     ui["duplicate"].click(
         lambda job: [gr.Tabs(selected="train"), *train.fill(database, job)],
         ui["picked"],
@@ -89,9 +94,9 @@ def build(
     return JobsTab(timer, refresh, inputs, outputs)
 
 
-def _detail() -> tuple[dict[str, Any], tuple[gr.Row, gr.Button, gr.Button]]:
-    """One job's parts from top to bottom, by the names that `jobs_view.view` gives them, and the
-    question that Stop asks."""
+def _detail() -> tuple[dict[str, Any], tuple[gr.Row, gr.Button, gr.Button], dict[str, Any]]:
+    """One job's parts from top to bottom, by the names that `jobs_view.view` gives them, the
+    question that Stop asks, and the panel that Push opens."""
     ui: dict[str, Any] = {"headline": html(elem_id="job-headline")}
     with gr.Row(elem_classes="gu-actions"):
         for name, (words, variant) in BUTTONS.items():
@@ -104,10 +109,10 @@ def _detail() -> tuple[dict[str, Any], tuple[gr.Row, gr.Button, gr.Button]]:
                 visible=False,
                 elem_id=f"job-{name}",
             )
-    question = _question()
+    question, pushing = _question(), job_push.build()
     with gr.Column(visible=False) as ui["body"]:
         ui |= _curve_and_records()
-    return ui, question
+    return ui, question, pushing
 
 
 def _curve_and_records() -> dict[str, Any]:
