@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pipelines import base_models
 from pipelines.engines.base import Engine, OnEnded, Sampling
@@ -14,6 +14,9 @@ from pipelines.schema import GuardExample, GuardTask, GuardUIError, InputError, 
 from pipelines.settings import Settings
 from pipelines.slots import Slots, blank_slots, written_slots
 from pipelines.template import GuardTemplate, Tokenizer
+
+if TYPE_CHECKING:
+    from pipelines.together import Together
 
 MIN_ANSWER_TOKENS = 64
 Mode = Literal["reason", "fast"]
@@ -88,16 +91,16 @@ def _fast(
     template: GuardTemplate,
 ) -> list[Verdict]:
     """A verdict for each conversation from its labels' probabilities; 0.5 counts as positive."""
-    verdicts = []
     slots = [blank_slots(template, example) for example in examples]
-    for found in _probabilities(prompts, slots, engine):
-        labels = dict.fromkeys(GuardTask) | {
-            task: task.labels[0] if share >= 0.5 else task.labels[1]
-            for task, share in found.items()
-        }
-        raw = template.format_answer("", labels)
-        verdicts.append(Verdict(labels, "", raw, probabilities=found))
-    return verdicts
+    return [weighed(template, found) for found in _probabilities(prompts, slots, engine)]
+
+
+def weighed(template: GuardTemplate, found: Mapping[GuardTask, float]) -> Verdict:
+    """The verdict of probabilities alone, its text as the template writes one without a trace."""
+    labels = dict.fromkeys(GuardTask) | {
+        task: task.labels[0] if share >= 0.5 else task.labels[1] for task, share in found.items()
+    }
+    return Verdict(labels, "", template.format_answer("", labels), probabilities=dict(found))
 
 
 def _weighed(
@@ -187,6 +190,24 @@ class Moderator:
         if probabilities and not should_stop():
             ((verdict,),) = _weighed([[verdict]], [text], self.engine)
         yield Progress(written, with_tokens(verdict, tokens), tokens, time.perf_counter() - start)
+
+    def together(self) -> Together | None:
+        """What moderates many conversations at once on this moderator's model; None where its
+        engine can't, and then `stream` and `fast` are called for one after the other.
+
+        Where a GPU is lent for each call, as on ZeroGPU, put functions of your own in the place of
+        `stream` and `fast`, with the same parameters, and one that returns None in the place of
+        this: `pipelines.serving` calls the two in the context (contextvars) of whoever asked.
+        """
+        from pipelines.engines.transformers import TransformersEngine
+        from pipelines.together import Together
+
+        if not isinstance(self.engine, TransformersEngine):
+            return None
+        unlike = [GuardExample("One"), GuardExample("two", "Three")]
+        alike = [self.template.prompt_text(example, self.tokenizer) for example in unlike]
+        rows = self.engine.rows(alike)
+        return Together(self.engine, self.template, rows) if rows else None
 
     def fast(self, prompt: str, response: str | None = None) -> Verdict:
         """One conversation's verdict from the labels' probabilities, without any reasoning.

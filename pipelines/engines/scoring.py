@@ -86,6 +86,12 @@ def grow(
     return tree
 
 
+def alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    most = min(len(one), len(other))
+    return next((i for i in range(most) if one[i] != other[i]), most)
+
+
 def can_pack(config: Any) -> bool:
     """Whether a model reads a tree rightly: rotary positions, all layers with full attention, and
     an implementation of attention that takes a mask of yes and no."""

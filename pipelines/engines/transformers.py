@@ -10,6 +10,7 @@ from typing import Any
 from pipelines.base_models import stop_tokens
 from pipelines.engines import scoring
 from pipelines.engines.base import Answer, OnEnded, Sampling
+from pipelines.engines.rows import Rows
 from pipelines.schema import InputError
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,24 @@ class TransformersEngine:
 
     def count_tokens(self, text: str) -> int:
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def tokens(self, text: str) -> list[int]:
+        return self._tokens([text])[0]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def rows(self, alike: Sequence[str] = ()) -> Rows | None:
+        """Rows to read and write many texts together, which may come and go at any time; None for
+        a model that needs masks of its own kind. What the texts `alike` begin with is read once.
+
+        Rows and the other methods must not run at the same time.
+        """
+        if not scoring.can_pack(self.model.config):
+            return None
+        first, *others = self._tokens(alike) if alike else [[]]
+        same = min((scoring.alike(first, other) for other in others), default=0)
+        return Rows(self.model, self.stop_ids, self.tokenizer.pad_token_id, first[:same])
 
     def generate(
         self,
@@ -149,9 +168,7 @@ class TransformersEngine:
         trees = []
         told = written or [""] * len(prompts)
         for prompt, so_far, texts in zip(self._tokens(prompts), told, continuations, strict=True):
-            first, *wholes = self._tokens([so_far, *(so_far + text for text in texts)])
-            ends = [not text.endswith("\n") for text in texts]
-            trees.append(scoring.grow(prompt, first, wholes, ends))
+            trees.append(self.tree(prompt, so_far, texts))
             if not trees[-1].prefix:
                 raise InputError(f"prompts[{len(trees) - 1}]: it is empty; give a text to go on")
         with self._lock, torch.inference_mode():
@@ -161,6 +178,11 @@ class TransformersEngine:
                 ]
             alone = iter(self._scores([one for t in trees for one in t.split()], packed=False))
             return [[next(alone)[0] for _ in tree.lasts] for tree in trees]
+
+    def tree(self, prompt: Sequence[int], written: str, texts: Sequence[str]) -> scoring.Tree:
+        """The texts that may go on behind a prompt's tokens and what was written after them."""
+        first, *wholes = self._tokens([written, *(written + text for text in texts)])
+        return scoring.grow(prompt, first, wholes, [not text.endswith("\n") for text in texts])
 
     def _scores(self, trees: list[scoring.Tree], *, packed: bool) -> list[list[float]]:
         """The scores of each tree; a batch that doesn't fit in the GPU's memory is halved."""
@@ -225,5 +247,5 @@ class TransformersEngine:
 
     def _answer(self, tokens: list[int]) -> Answer:
         ended = bool(tokens) and tokens[-1] in self.stop_ids
-        text = self.tokenizer.decode(tokens[:-1] if ended else tokens, skip_special_tokens=True)
+        text = self.decode(tokens[:-1] if ended else tokens)
         return Answer(text, len(tokens) - ended, ended)
