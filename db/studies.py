@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, event, inspect, select
 from sqlalchemy.orm import Mapper, Session, selectinload
 
+from db.audit import record
 from db.models import Study, StudyItem, StudyPair, StudySlot, StudyTrace, now
 from db.study_models import ITEM_KINDS
 
@@ -76,6 +77,7 @@ def create(
         _check(new, position, len(names))
         session.add(_item(study.id, position, new))
     session.flush()
+    record(session, "study.create", f"study:{study.id}", arms=len(names))
     return study
 
 

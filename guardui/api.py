@@ -8,10 +8,6 @@ from functools import wraps
 from typing import Any
 
 import gradio as gr
-from sqlalchemy import text
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from db import jobs
 from db.session import Database
@@ -102,17 +98,3 @@ def _answering(function: Callable[..., Any]) -> Callable[..., Any]:
             raise gr.Error(str(error), title=error.code, print_exception=False) from None
 
     return call
-
-
-def health_route(database: Database) -> Route:
-    """`GET /healthz`: 200 while the database answers, 503 otherwise."""
-
-    def health(_request: Request) -> JSONResponse:
-        try:
-            with database.read() as session:
-                session.execute(text("SELECT 1"))
-        except Exception:  # noqa: BLE001 - whatever it is, the answer is that it's not well
-            return JSONResponse({"status": "database unreachable"}, status_code=503)
-        return JSONResponse({"status": "ok"})
-
-    return Route("/healthz", health, methods=["GET"])

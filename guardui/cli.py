@@ -15,6 +15,7 @@ from db import jobs as job_rows
 from db.models import ENDED
 from db.session import Database
 from guardui import (
+    cli_access,
     cli_benchmarks,
     cli_curves,
     cli_group,
@@ -49,6 +50,7 @@ from pipelines.settings import get_settings
 
 __all__ = [
     "app",
+    "cli_access",
     "cli_benchmarks",
     "cli_curves",
     "cli_group",

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from db.audit import Actor, acting
 from db.session import Database, open_database
 from guardui import cli_output as show
 from guardui.assignments import read_assignments
@@ -27,6 +28,7 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
+TERMINAL = Actor("terminal", "researcher", "terminal")
 EXIT_CODES = {"succeeded": 0, "stopped": 3, "interrupted": 130}
 Config = Annotated[Path | None, typer.Option(help="YAML or JSON file with config fields.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, as often as needed.")]
@@ -44,7 +46,8 @@ def command_of(
         @wraps(function)
         def call(**arguments: Any) -> None:
             try:
-                function(**arguments)
+                with acting(TERMINAL):
+                    function(**arguments)
             except GuardUIError as error:
                 show.print_error(error, bool(arguments.get("as_json")))
                 raise typer.Exit(2) from None

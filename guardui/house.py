@@ -17,7 +17,6 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount
 
 from db.session import Database
-from guardui.api import health_route
 from guardui.compare_downloads import report_routes
 from guardui.doors import Doors
 from guardui.gate import ASGIApp, Gate
@@ -27,6 +26,7 @@ from guardui.job_downloads import curve_routes
 from guardui.layout import build_full, build_outer
 from guardui.live import Live
 from guardui.login_routes import login_routes
+from guardui.moderation_routes import moderation_routes
 from guardui.rate_routes import rate_routes
 from guardui.study_downloads import study_routes
 from guardui.tabs.sample_versions import download_routes
@@ -52,7 +52,7 @@ def build_house(
 ) -> House:
     """Builds the pages and everything that is served with them. Nothing listens yet."""
     live = Live(database, settings)
-    full = build_full(database, settings, live) if doors.has_researchers else None
+    full = build_full(database, settings, live, doors) if doors.has_researchers else None
     outer = None
     if not doors.open:
         logins = doors.has_researchers
@@ -91,7 +91,6 @@ def routes(
 ) -> list[BaseRoute]:
     """What is served beside the page; the gate has a rule for each."""
     return [
-        health_route(database),
         *login_routes(database, doors),
         *download_routes(database),
         *curve_routes(database),
@@ -99,6 +98,7 @@ def routes(
         *report_routes(database),
         *study_routes(database),
         *rate_routes(database, settings, saved),
+        *moderation_routes(database, settings, live),
     ]
 
 

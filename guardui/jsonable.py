@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from db.access_models import AuditRow
 from db.models import Job, now
 from guardui.render_jobs import timing
 from pipelines.schema import DataError, GuardTask, GuardUIError, Verdict
@@ -75,3 +76,17 @@ def error_json(error: GuardUIError) -> dict[str, Any]:
     if isinstance(error, DataError) and error.faults:
         told["faults"] = error.faults
     return {"error": told}
+
+
+def audit_json(row: AuditRow) -> dict[str, Any]:
+    """An entry of the audit log."""
+    return {
+        "id": row.id,
+        "at": row.at.isoformat(timespec="seconds"),
+        "actor": row.actor,
+        "role": row.role,
+        "entrance": row.entrance,
+        "act": row.act,
+        "subject": row.subject,
+        "details": row.details,
+    }

@@ -15,11 +15,22 @@ from db.session import Database
 from guardui import api
 from guardui.access import TERMINAL, Role, Visitor, current, public_may_classify, role_of
 from guardui.compare_runs import ids_of
+from guardui.doors import Doors
 from guardui.guarded import GuardedBlocks
 from guardui.live import Live
 from guardui.render import header
 from guardui.render_jobs import running_line
-from guardui.tabs import ablations, classify, compare, hard_samples, jobs, rate, studies, train
+from guardui.tabs import (
+    ablations,
+    access,
+    classify,
+    compare,
+    hard_samples,
+    jobs,
+    rate,
+    studies,
+    train,
+)
 from guardui.tabs.wiring import QUIET, html
 from pipelines.jobs.queue import detect_device
 from pipelines.settings import Settings
@@ -45,11 +56,11 @@ def build_page(
     """All of the page for its only role, that of `role_of`."""
     live = live or Live(database, settings)
     if role_of(settings) is Role.RESEARCHER:
-        return build_full(database, settings, live)
+        return build_full(database, settings, live, Doors(settings, settings.host))
     return build_outer(database, settings, live, Role.PUBLIC, logins=logins)
 
 
-def build_full(database: Database, settings: Settings, live: Live) -> GuardedBlocks:
+def build_full(database: Database, settings: Settings, live: Live, doors: Doors) -> GuardedBlocks:
     """The researchers' page: all tabs. Nobody else reaches any listener of it."""
     # Analytics would call out at every start.
     with GuardedBlocks(
@@ -65,6 +76,9 @@ def build_full(database: Database, settings: Settings, live: Live) -> GuardedBlo
             _build_workshop(page, database, settings, tabs, launched)
             with gr.Tab("Rate", id="rate"):
                 rate.build()
+            with gr.Tab("Access", id="access") as access_tab:
+                entries = access.build(database, doors)
+            access_tab.select(entries.refresh, entries.inputs, entries.outputs, **QUIET)
             page.load(rate.in_front, None, tabs, **QUIET)
         gr.on([pulse.tick, page.load], lambda: header_html(database, settings), None, top, **QUIET)
         classify_tab.select(refresh, moderators, moderators, **QUIET)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from sqlalchemy.orm import Session
 
 from db import annotators, studies
+from db.audit import record
 from db.session import Database
 from guardui.identity import code_hash, need_key, new_code
 from pipelines.jobs.study_facts import study_facts
@@ -49,6 +50,7 @@ def open_study(database: Database, study_id: int) -> str:
         digest = design_hash(content)
         design = StudyDesign.model_validate(content["design"])
         studies.open_study(session, study_id, digest, design.seed, design.criteria_share)
+        record(session, "study.open", f"study:{study_id}", design=digest)
     logger.info("study %d was opened, its design is %s", study_id, digest)
     return digest
 
@@ -57,12 +59,14 @@ def pause_study(database: Database, study_id: int) -> None:
     """Nobody is given a pair until it goes on."""
     with _writing(database) as session:
         studies.pause_study(session, study_id)
+        record(session, "study.pause", f"study:{study_id}")
 
 
 def resume_study(database: Database, study_id: int) -> None:
     """A paused study goes on."""
     with _writing(database) as session:
         studies.resume_study(session, study_id)
+        record(session, "study.resume", f"study:{study_id}")
 
 
 def close_study(database: Database, study_id: int, reason: str) -> None:
@@ -71,6 +75,7 @@ def close_study(database: Database, study_id: int, reason: str) -> None:
         raise InputError("reason: it is empty; say why the study ends, for its record")
     with _writing(database) as session:
         studies.close_study(session, study_id, reason.strip())
+        record(session, "study.close", f"study:{study_id}")
 
 
 def delete_study(database: Database, study_id: int) -> None:
@@ -80,6 +85,7 @@ def delete_study(database: Database, study_id: int) -> None:
         if found.state != "draft":
             raise InputError(f"study={study_id}: is {found.state}; only a draft can be deleted")
         studies.delete_study(session, study_id)
+        record(session, "study.delete", f"study:{study_id}")
 
 
 def invite(
@@ -105,6 +111,7 @@ def invite(
             annotators.invite(session, study_id, code_hash(settings, study_id, code), name)
             number = before + place + 1
             made.append((f"{number} · {name}" if name else f"{number}", code))
+        record(session, "study.invite", f"study:{study_id}", people=count)
     return made
 
 
@@ -118,6 +125,7 @@ def forget_names(database: Database, study_id: int) -> int:
     """Deletes the names of a study's people, and nothing else; how many."""
     with _writing(database) as session:
         study_facts(session, study_id)
+        record(session, "study.forget_names", f"study:{study_id}")
         return annotators.forget_names(session, study_id)
 
 
@@ -128,3 +136,5 @@ def withdraw(database: Database, study_id: int, annotator_id: int, *, erase: boo
         if annotator_id not in known:
             raise NotFoundError(f"person={annotator_id}: study {study_id} has no such person")
         annotators.withdraw(session, annotator_id, erase)
+        told = {"person": annotator_id, "erase": erase}
+        record(session, "study.withdraw", f"study:{study_id}", **told)

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import samples
+from db.audit import record
 from db.base import now
 from db.models import GenerationRow, HardSampleRow, Job, SampleChange
 from db.session import Database
@@ -167,6 +168,7 @@ def undo(database: Database, id: int) -> str:
             _take_back(session, row, change)
         row.reviewed_at = now()
         session.delete(change)
+        record(session, "sample.undo", f"sample:{id}", change=change.action)
         return change.action
 
 
@@ -201,6 +203,8 @@ def _change(
     row.reviewed_at = now()
     after = {name: row.__dict__[name] for name in JUDGED} | dict(more or {})
     session.add(SampleChange(hard_sample_id=row.id, action=action, before=before, after=after))
+    told = {name: after[name] for name in ("of", "label", "side") if name in after}
+    record(session, f"sample.{action}", f"sample:{row.id}", **told)
     session.flush()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db import jobs, pair_sets
+from db.audit import record
 from db.models import PairSetVersion
 from db.session import Database
 from pipelines.jobs.context import digest
@@ -119,7 +120,7 @@ def register_folder(
             size=size,
             details={"pairs": info["rows"], "pairs_sha256": info["sha256"], **details},
         )
-        return pair_sets.register_version(
+        version = pair_sets.register_version(
             session,
             name=name,
             artifact_id=artifact.id,
@@ -128,3 +129,6 @@ def register_folder(
             job_id=job_id,
             note=note,
         )
+        told = {"pairs": info["rows"], "job": job_id}
+        record(session, "pairs.freeze", f"{name}@v{version.version}", **told)
+        return version

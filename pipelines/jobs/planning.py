@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db import groups, jobs, lifecycle
+from db.audit import record
 from db.session import Database
 from pipelines.jobs.devices import leased_device
 from pipelines.jobs.outcome import DISK_ADVICE
@@ -247,6 +248,8 @@ def insert(database: Database, plans: Sequence[Planned], group: Group | None = N
                 after = [by_key[key] for key in plan.after]
                 ids.append(_add(session, replace(plan, config=config), group_id, after))
                 by_key[plan.key] = ids[-1]
+                told = {"stage": plan.stage.name, "preset": plan.preset or "", "group": group_id}
+                record(session, "job.launch", f"job:{ids[-1]}", **told)
             lifecycle.refresh_blocked(session)
     except OperationalError as error:
         if "disk is full" in str(error):

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db import jobs, leases, lifecycle
+from db.audit import record
 from db.models import WAITING, Job
 from db.session import Database
 from pipelines.jobs.devices import detect_device as detect_device
@@ -135,6 +136,7 @@ def stop(database: Database, job_id: int) -> str:
         state = lifecycle.request_stop(session, job_id)
         if state is None:
             raise InputError(f"job={job_id}: has {job.state} and can't be stopped any more")
+        record(session, "job.stop", f"job:{job_id}")
         return state
 
 
@@ -145,6 +147,7 @@ def cancel(database: Database, job_id: int) -> str:
         if job.state not in WAITING:
             raise InputError(f"job={job_id}: is {job.state}, must be queued or blocked")
         lifecycle.request_stop(session, job_id)
+        record(session, "job.cancel", f"job:{job_id}")
     return "stopped"
 
 
@@ -161,6 +164,7 @@ def resume(database: Database, job_id: int, launcher: str = "local") -> str:
                 f"job={job_id}: is {job.state}, must be stopped, interrupted or failed"
             )
         state = queued.state
+        record(session, "job.resume", f"job:{job_id}")
     if launcher in LAUNCHERS:
         dispatch(database)
     return state
@@ -172,6 +176,7 @@ def move(database: Database, job_id: int, to: int) -> None:
         job = _get(session, job_id)
         if not lifecycle.move(session, job_id, to):
             raise InputError(f"job={job_id}: is {job.state}, must be queued to be moved")
+        record(session, "job.move", f"job:{job_id}", place=to)
 
 
 def dispatch(database: Database) -> list[int]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import JSON, ColumnElement, delete, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
+from db.audit import record
 from db.base import UtcDateTime, now
 from db.models import HardSampleRow, SampleChange
 from db.sample_filters import conditions
@@ -84,6 +85,8 @@ def take_back(database: Database, at: datetime) -> int:
             delete(SampleChange).where(SampleChange.id.in_(select(gone.c.id))),
             execution_options={"synchronize_session": False},
         )
+        if count:
+            record(session, "sample.take_back", f"samples:{count}")
     return count
 
 
@@ -119,6 +122,8 @@ def _review(
                 to.values(**after, reviewed_at=moment),
                 execution_options={"synchronize_session": False},
             )
+        if changed:
+            record(session, f"sample.{action}", f"samples:{changed}")
     return Reviewed(changed, at)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from db import jobs, leases, lifecycle
+from db.audit import Actor, acting
 from db.models import Job
 from db.session import Database, open_database
 from pipelines.job_inputs import write_inputs
@@ -71,7 +72,9 @@ def run_job(
             except OSError as error:
                 outcome = _failed(job, error)
             else:
-                with _log_file(folder / "log.txt" if foreground else None), only(job.device):
+                log = _log_file(folder / "log.txt" if foreground else None)
+                itself = Actor(f"job {job_id}", "researcher", "job")
+                with log, only(job.device), acting(itself):
                     outcome = _attempt(database, job, folder, on_event)
             # From here on it is short, and nothing may come between.
             _settle(database, job_id, folder, outcome)
