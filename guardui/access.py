@@ -15,8 +15,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from db.audit import Actor, acting
+from pipelines.confinement import confined
 from pipelines.schema import GuardUIError, InputError
-from pipelines.settings import Settings
+from pipelines.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from limits.strategies import MovingWindowRateLimiter
@@ -48,6 +49,8 @@ class Visitor:
     entrance: str = "page"
     key_id: int | None = None
     scopes: frozenset[str] = frozenset()
+    at_machine: bool = False
+    """Whether they are at the machine itself, whose files they can read anyway."""
 
 
 class AccessError(GuardUIError):
@@ -67,7 +70,7 @@ class RateLimited(GuardUIError):
         self.retry_after = retry_after
 
 
-TERMINAL = Visitor(Role.RESEARCHER, "terminal", entrance="terminal")
+TERMINAL = Visitor(Role.RESEARCHER, "terminal", entrance="terminal", at_machine=True)
 _current: ContextVar[Visitor] = ContextVar("visitor", default=TERMINAL)
 
 
@@ -78,10 +81,12 @@ def current() -> Visitor:
 
 @contextmanager
 def acting_as(visitor: Visitor) -> Iterator[None]:
-    """What is done inside is this visitor's doing, for `current` and for the audit log."""
+    """What is done inside is this visitor's doing, for `current` and for the audit log; from
+    elsewhere only files of the home may be named."""
     token = _current.set(visitor)
+    actor = Actor(visitor.name or visitor.role.value, visitor.role, visitor.entrance)
     try:
-        with acting(Actor(visitor.name or visitor.role.value, visitor.role, visitor.entrance)):
+        with acting(actor), confined(None if visitor.at_machine else get_settings().home):
             yield
     finally:
         _current.reset(token)

@@ -150,7 +150,7 @@ class Doors:
             if named is not None:
                 return Visitor(named[1], named[0], request.client)
             if self.open:
-                return Visitor(Role.RESEARCHER, "local", request.client)
+                return Visitor(Role.RESEARCHER, "local", request.client, at_machine=True)
         return Visitor(Role.PUBLIC, "", request.client)
 
     def _by_hub(self, session: Mapping[str, Any] | None) -> tuple[str, Role] | None:

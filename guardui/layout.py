@@ -216,7 +216,7 @@ def header_html(database: Database, settings: Settings, *, logins: bool = False)
     if visitor is TERMINAL:
         visitor = Visitor(role_of(settings))
     # Who is at this machine has no login to end.
-    name = "" if visitor.name == "local" else visitor.name
+    name = "" if visitor.at_machine else visitor.name
     return header(device_name(), running, visitor.role.value, name, logins=logins)
 
 

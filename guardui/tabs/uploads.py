@@ -10,6 +10,7 @@ import gradio as gr
 
 from guardui.tabs.wiring import PRIVATE
 from pipelines.dataset_files import SUFFIXES
+from pipelines.schema import InputError
 from pipelines.settings import Settings
 
 
@@ -48,7 +49,12 @@ def answers_button(settings: Settings, field: Any) -> gr.UploadButton:
 
 
 def keep_upload(settings: Settings, path: str) -> str:
-    """Copies an uploaded file among the home's uploads, under a name that is free there."""
+    """Copies an uploaded file among the home's uploads, under a name that is free there.
+
+    Raises InputError for a kind of file that no dataset is of.
+    """
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise InputError(f"upload={Path(path).name}: must end in {', '.join(sorted(SUFFIXES))}")
     settings.uploads_dir.mkdir(parents=True, exist_ok=True)
     source = Path(path)
     target, number = settings.uploads_dir / source.name, 1

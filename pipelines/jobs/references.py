@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from db import jobs
 from db.models import RESUMABLE, Artifact, Job
 from db.session import Database
+from pipelines.confinement import check_place
 from pipelines.demo_base import ALIASES
 from pipelines.jobs.pair_versions import named_version
 from pipelines.schema import GuardUIError, InputError, NotFoundError
@@ -57,6 +58,7 @@ def _resolve(session: Session, kind: str, value: str) -> Path | str:
     elif "pair_set" in kinds and (version := named_version(session, value)):
         artifact = version.artifact
     else:
+        check_place(kind, value)
         return value if value in ALIASES else absolute(value)
     if not Path(artifact.path).exists():
         raise NotFoundError(f"{value}: {artifact.path} does not exist any more")

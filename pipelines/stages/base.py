@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipelines.confinement import check_values
 from pipelines.hub_history import History, Publication
 from pipelines.plan import Workload
 from pipelines.schema import ConfigError, HardSample, InputError
@@ -122,8 +123,10 @@ def build_config(
 ) -> StageConfig:
     """Defaults, then the preset, then `values`, validated together.
 
-    Raises ConfigError with one `field=value: what is allowed` line a fault.
+    Raises ConfigError with one `field=value: what is allowed` line a fault, and InputError for a
+    file that the caller may not name.
     """
+    check_values(values or {})
     merged: dict[str, Any] = {}
     if preset:
         if preset not in stage.presets:
