@@ -1,5 +1,6 @@
 """The Space: its card, what it installs, and the page that it starts."""
 
+import ast
 import json
 import os
 import re
@@ -21,11 +22,14 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parent.parent
 SPACE = ROOT / "spaces"
 
+WITH_GRADIO = ("gradio", "authlib", "itsdangerous")
+"""What a Space installs by itself, for `sdk_version` and `hf_oauth` in its card."""
+
 FAKE_SPACES = """
 import os
 def GPU(function, duration=None):
     with open(os.environ["GPU_LOG"], "a") as file:
-        file.write(f"{function.__name__} {duration}")
+        file.write(f"{function.__name__} {duration} ")
     return function
 """
 
@@ -111,7 +115,7 @@ def test_the_page_imports_only_what_a_space_installs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     assert "torch" not in loaded
-    installed = closure({*requirements(), "gradio"})
+    installed = closure({*requirements(), *WITH_GRADIO})
     owners = packages_distributions()
     strangers = {
         module
@@ -122,6 +126,43 @@ def test_the_page_imports_only_what_a_space_installs(tmp_path: Path) -> None:
     known = {"guardui", "pipelines", "db", "app", "_distutils_hack", "pyarrow", "cloudpickle"}
     known |= {"sniffio"}
     assert strangers - known == set()
+
+
+LEFT_OUT = {
+    "bitsandbytes": "training",
+    "datasets": "training, and reading data for it",
+    "datasketch": "training: near-duplicates of its rows",
+    "openai": "judges and teachers behind an endpoint",
+    "trl": "training",
+}
+"""What a Space does without, and what for that isn't done there."""
+
+
+def test_what_is_imported_later_is_installed_too_or_left_out_on_purpose() -> None:
+    """Libraries that a function imports, which starting the page doesn't."""
+    wanted: dict[str, str] = {}
+    for package in ("guardui", "pipelines", "db", "spaces"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom) and not node.level:
+                    names = [node.module or ""]
+                else:
+                    continue
+                wanted |= {name.split(".")[0]: str(path) for name in names}
+    # Typer and Rich are the terminal's, and Gradio brings both.
+    installed = closure({*requirements(), *WITH_GRADIO})
+    owners = packages_distributions()
+    own = {"guardui", "pipelines", "db", "app", "spaces"}
+    missing = {
+        name: where
+        for name, where in wanted.items()
+        if name in owners
+        and name not in own
+        and not {re.sub(r"[-_.]+", "-", one).lower() for one in owners[name]} & installed
+    }
+    assert missing.keys() == LEFT_OUT.keys() & wanted.keys(), missing
 
 
 @pytest.fixture
@@ -165,16 +206,17 @@ def started(tmp_path: Path) -> Iterator[str]:
         log.close()
 
 
-def test_it_answers_with_classify_and_rate_only(started: str) -> None:
+def test_it_answers_with_the_tabs_of_everybody(started: str) -> None:
     with urllib.request.urlopen(f"{started}/config", timeout=10) as answer:
         config = json.load(answer)
     tabs = [
         part["props"].get("label") for part in config["components"] if part["type"] == "tabitem"
     ]
-    assert tabs == ["Classify", "Rate"]
+    assert tabs == ["Classify", "Compare", "Rate"]
     text = json.dumps(config)
     assert "New study" not in text
     assert "Win rate" not in text
+    assert "Delete" not in text
 
 
 @pytest.mark.parametrize(
@@ -183,7 +225,7 @@ def test_it_answers_with_classify_and_rate_only(started: str) -> None:
         ({}, ""),
         ({"SPACES_ZERO_GPU": "true"}, ""),
         ({"SPACE_ID": "ada/guard"}, ""),
-        ({"SPACE_ID": "ada/guard", "SPACES_ZERO_GPU": "true"}, "moderate 60"),
+        ({"SPACE_ID": "ada/guard", "SPACES_ZERO_GPU": "true"}, "moderate 60 weigh 60 "),
     ],
 )
 def test_a_gpu_is_borrowed_on_zero_gpu_only(
