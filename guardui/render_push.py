@@ -36,7 +36,9 @@ def pushes_note(pushes: Sequence[Mapping[str, Any]]) -> str:
     """Where a job's results are at the Hub, with the commit; a link where it is an address."""
     lines = "".join(f"<li>{_pushed(one)}</li>" for one in pushes)
     return (
-        f'<div class="gu-note"><strong>At the Hub</strong><ul>{lines}</ul></div>' if lines else ""
+        f'<div class="gu-note info"><strong>At the Hub</strong><ul>{lines}</ul></div>'
+        if lines
+        else ""
     )
 
 
@@ -45,7 +47,7 @@ def _pushed(one: Mapping[str, Any]) -> str:
     words = f"{esc(repo)} at <code>{esc(sha[:12])}</code>"
     if urlsplit(url).scheme in ("http", "https"):
         words = f'<a href="{esc(url)}" target="_blank" rel="noopener noreferrer">{words}</a>'
-    return words + ("" if one.get("changed", True) else ", everything was there already")
+    return words + ("" if one.get("changed", True) else ", nothing had changed")
 
 
 def no_token_note() -> str:
@@ -53,6 +55,6 @@ def no_token_note() -> str:
     return note(
         "warn",
         "No token is known here",
-        ["Type one below: it goes to this push alone and is kept nowhere."],
-        "Or set HF_TOKEN, or run `hf auth login`, where GuardUI runs.",
+        ["Type one into the field: it goes to this push alone and is kept nowhere."],
+        "Or set HF_TOKEN, or run hf auth login, where GuardUI runs.",
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +31,8 @@ RepoType = Literal["model", "dataset", "space"]
 CONNECT_SECONDS, SILENT_SECONDS = 5.0, 60.0
 LONGEST_WAIT = 30
 """Who is asked to come back later waits so many seconds at most, and otherwise is told."""
-TRIES, PAUSES = 3, (1.0, 3.0)
+PAUSES = (1.0, 3.0)
+QUERY = re.compile(r"(?<=\S)\?\S+=\S+")
 STALE = ("*.safetensors", "*.safetensors.index.json", "data/*.parquet", "training_curve.png")
 """What an earlier push left and this one lacks goes; anything else there is somebody's own."""
 
@@ -80,6 +82,14 @@ def connect(token: str | None = None) -> HfApi:
     return HfApi(token=token)
 
 
+class _WithoutSignatures(logging.Filter):
+    """Where large files go is told with a signature that lets anybody write there."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = QUERY.sub("", record.getMessage()), ()
+        return True
+
+
 @cache
 def _limit_waiting() -> None:
     from huggingface_hub import set_client_factory
@@ -93,6 +103,9 @@ def _limit_waiting() -> None:
         return client
 
     set_client_factory(factory)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it tells of every request
+    for name in ("httpx2", "huggingface_hub.utils._http"):
+        logging.getLogger(name).addFilter(_WithoutSignatures())
 
 
 def _not_for_hours(response: Any) -> None:
@@ -253,7 +266,10 @@ def _hashes(file: Path) -> tuple[str, str]:
 
 @contextmanager
 def named(repo: str, field: str = "repo", again: str = "push again") -> Iterator[None]:
-    """What the client raises inside becomes a HubError that names the repository."""
+    """What the client raises inside becomes a HubError that names the repository.
+
+    Without what it came from: the library's own words hold signed addresses.
+    """
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError
 
@@ -264,18 +280,18 @@ def named(repo: str, field: str = "repo", again: str = "push again") -> Iterator
     except Exception as error:
         for cause in _chain(error):
             if isinstance(cause, _TooMany):
-                raise _wait(f"{field}={repo}", cause.seconds, again) from error
+                raise _wait(f"{field}={repo}", cause.seconds, again) from None
             if isinstance(cause, HfHubHTTPError):
-                raise _refused(f"{field}={repo}", cause) from error
+                raise _refused(f"{field}={repo}", cause) from None
             if isinstance(cause, LocalTokenNotFoundError):
                 advice = REFUSALS[401][1]
-                raise HubError(f"{field}={repo}: no token is known", advice=advice) from error
+                raise HubError(f"{field}={repo}: no token is known", advice=advice) from None
             if isinstance(cause, HTTPError | ConnectionError | TimeoutError):
                 raise HubError(
                     f"{field}={repo}: the Hub at {constants.ENDPOINT} can't be reached "
                     f"({type(cause).__name__})",
                     advice=f"Check the connection, HF_ENDPOINT and HF_HUB_OFFLINE, then {again}.",
-                ) from error
+                ) from None
         raise
 
 

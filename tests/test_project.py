@@ -34,6 +34,7 @@ DOCUMENTS = (
     "docs/reasoning_quality.md",
     "docs/compare.md",
     "docs/evaluation.md",
+    "docs/hub.md",
     "docs/preference-statistics.md",
     "docs/reports.md",
     "docs/results/README.md",

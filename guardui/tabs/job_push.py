@@ -25,6 +25,7 @@ def build() -> dict[str, Any]:
     """The panel's parts, under the job's buttons; hidden until asked for."""
     with gr.Column(visible=False, elem_id="job-push-panel", elem_classes="gu-panel") as panel:
         html('<div class="gu"><h3>Push to the Hub</h3></div>')
+        warning = html(elem_id="push-warning")
         with gr.Row(elem_classes="gu-fields"):
             what = gr.Dropdown([], label="What", elem_id="push-what")
             repo = gr.Textbox(label="Repository", placeholder="OWNER/NAME", elem_id="push-repo")
@@ -45,7 +46,6 @@ def build() -> dict[str, Any]:
             html_attributes=gr.InputHTMLAttributes(autocomplete="off"),
             visible=not on_space(),
         )
-        warning = html(elem_id="push-warning")
         with gr.Row(elem_classes="gu-actions"):
             look = gr.Button("Preview", size="sm", scale=0, min_width=90, elem_id="push-look")
             send = gr.Button(

@@ -1,13 +1,6 @@
-"""Pushing to the Hub: what is written, what is kept back, and what its refusals are called."""
+"""Pushing to the Hub: what is written, and what is kept back."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +9,8 @@ import pytest
 import yaml
 from safetensors.numpy import load_file, save_file
 
-from pipelines.hub import clean, push, push_info, write_push_folder
-from pipelines.schema import DiskFullError, HubError, InputError, ModelError
+from pipelines.hub import check_model, clean, push
+from pipelines.schema import DiskFullError, InputError, ModelError
 from pipelines.template import GuardTemplate
 
 TOKEN = "hf_plantedTOKENthatMustNotLeak123"
@@ -171,9 +164,9 @@ def test_the_base_needs_a_hub_id(adapter: Path, tmp_path: Path) -> None:
     assert caught.value.advice
     assert not (tmp_path / "out").exists()
     _edit(adapter, base_model="smollm2-135m-instruct")
-    assert push_info(adapter, "ada/guard").base_model_id == BASE
+    assert check_model(adapter, "ada/guard")[1] == BASE
     _edit(adapter, base_model="meta-llama/Llama-3.2-1B")
-    assert push_info(adapter, "ada/guard").base_model_id == "meta-llama/Llama-3.2-1B"
+    assert check_model(adapter, "ada/guard")[1] == "meta-llama/Llama-3.2-1B"
 
 
 @pytest.mark.parametrize("repo", ["", "a/b/c", "white space", "-bad-", "../up"])
@@ -211,7 +204,7 @@ def test_a_full_disk_leaves_no_half_made_folder(
 
     monkeypatch.setattr("pipelines.hub.shutil.copyfile", full)
     with pytest.raises(DiskFullError, match="disk is full"):
-        write_push_folder(adapter, tmp_path / "out", push_info(adapter, "ada/guard"))
+        push(adapter, "ada/guard", dry_run=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -233,146 +226,3 @@ def test_a_full_disk_leaves_no_half_made_folder(
 def test_clean_cuts_paths_and_secrets_only(text: str, expected: str) -> None:
     assert clean(text) == expected
     assert clean({"a": [text], "password": "x", "my_api_key": "y"}) == {"a": [expected]}
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[dict[str, Any]]]]:
-    """A server that answers as told; the real client is pointed at it."""
-    servers = []
-
-    def start(status: int, body: dict[str, Any], **paths: tuple[int, Any]) -> list[Any]:
-        seen: list[dict[str, Any]] = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def answer(self) -> None:
-                sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                seen.append(
-                    {"path": self.path, "auth": self.headers.get("Authorization"), "body": sent}
-                )
-                found = next((value for key, value in paths.items() if key in self.path), None)
-                code, content = found or (status, body)
-                payload = json.dumps(content(sent) if callable(content) else content).encode()
-                self.send_response(code)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(payload)))
-                self.end_headers()
-                self.wfile.write(payload)
-
-            do_GET = do_POST = answer
-
-            def log_message(self, *_args: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        endpoint = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
-        return seen
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-@pytest.mark.parametrize(
-    ("status", "reason", "advice"),
-    [
-        (401, "token is missing or not valid", "HF_TOKEN"),
-        (403, "may not write there", "write access"),
-        (404, "no such owner", "OWNER/NAME"),
-        (500, "the Hub failed", "Push again"),
-    ],
-)
-def test_refusals_are_named(
-    adapter: Path,
-    hub: Callable[..., list[dict[str, Any]]],
-    status: int,
-    reason: str,
-    advice: str,
-) -> None:
-    seen = hub(status, {"error": f"no, {TOKEN}"})
-    with pytest.raises(HubError, match=f"repo=ada/guard: the Hub answered {status}") as caught:
-        push(adapter, "ada/guard", token=TOKEN)
-    assert reason in str(caught.value)
-    assert advice in str(caught.value.advice)
-    assert TOKEN not in str(caught.value)
-    asked = next(request for request in seen if request["path"] == "/api/repos/create")
-    assert asked["auth"] == f"Bearer {TOKEN}"
-    assert json.loads(asked["body"])["visibility"] == "private"
-
-
-def test_a_public_repository_is_not_pushed_to_by_a_private_push(
-    adapter: Path, hub: Callable[..., list[dict[str, Any]]]
-) -> None:
-    model = {"id": "ada/guard", "private": False, "tags": [], "siblings": []}
-    seen = hub(
-        404,
-        {},
-        create=(409, {"error": "exists", "url": "https://huggingface.co/ada/guard"}),
-        models=(200, model),
-    )
-    with pytest.raises(HubError, match="exists and is public"):
-        push(adapter, "ada/guard", token=TOKEN)
-    assert not [request for request in seen if "preupload" in request["path"]]
-
-
-def test_a_push_makes_a_private_repository_and_one_commit(
-    adapter: Path, hub: Callable[..., list[dict[str, Any]]]
-) -> None:
-    def modes(sent: bytes) -> dict[str, Any]:
-        files = json.loads(sent)["files"]
-        return {
-            "files": [
-                {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
-                for file in files
-            ]
-        }
-
-    commit = {"commitUrl": "https://huggingface.co/ada/guard/commit/1", "commitOid": "1"}
-    model = {"id": "ada/guard", "private": True, "sha": "0", "tags": [], "siblings": []}
-    seen = hub(
-        404,
-        {},
-        create=(200, {"url": "https://huggingface.co/ada/guard"}),
-        yaml=(200, {"errors": [], "warnings": []}),
-        preupload=(200, modes),
-        commit=(200, commit),
-        models=(200, model),
-    )
-    pushed = push(adapter, "ada/guard", token=TOKEN)
-    assert pushed.url == "https://huggingface.co/ada/guard/commit/1"
-    asked = next(request for request in seen if request["path"] == "/api/repos/create")
-    assert json.loads(asked["body"])["visibility"] == "private"
-    sent = next(request["body"] for request in seen if "/commit/" in request["path"])
-    lines = [json.loads(line) for line in sent.splitlines()]
-    paths = {line["value"]["path"] for line in lines if line["key"] == "file"}
-    assert paths == set(pushed.files)
-    assert TOKEN.encode() not in sent
-
-
-def test_an_unreachable_hub_is_named(adapter: Path) -> None:
-    """In a process of its own, as the client reads HF_ENDPOINT when it is imported."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        endpoint = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    script = (
-        "import sys\nfrom pathlib import Path\nfrom pipelines.hub import push\n"
-        "from pipelines.schema import HubError\n"
-        "try:\n    push(Path(sys.argv[1]), 'ada/guard')\n"
-        "except HubError as error:\n    print(error, '|', error.advice)\n"
-        "    assert 'torch' not in sys.modules\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(adapter)],
-        env=os.environ | {"HF_ENDPOINT": endpoint, "HF_TOKEN": TOKEN},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"repo=ada/guard: the Hub at {endpoint} can't be reached" in done.stdout
-    assert "HF_ENDPOINT" in done.stdout
-    assert TOKEN not in done.stdout + done.stderr
