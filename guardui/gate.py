@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gradio.route_utils import FnIndexInferError
+from starlette.requests import ClientDisconnect
 
 from db import api_keys
 from db.api_keys import USED_SECONDS
@@ -34,6 +35,7 @@ from guardui.access import (
 from guardui.doors import Asked, Doors, asked
 from guardui.gate_headers import Body, security_headers, with_headers
 from guardui.gate_rules import ANY_SCOPE, Rule, is_gradios, rule_for
+from guardui.moderation_http import error_body
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +96,9 @@ class Gate:
         try:
             with acting_as(visitor):
                 await app(scope, body.receive, body.sender(sending))
+        except ClientDisconnect:
+            if body.fault is None:
+                raise
         except (KeyError, FnIndexInferError) as error:
             # Gradio looks a listener up by number or name, on this visitor's page.
             if body.answered or not is_gradios(scope["path"]):
@@ -183,7 +188,7 @@ class Gate:
             await send({"type": "http.response.start", "status": 303, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
             return
-        body = json.dumps({"error": {"code": refused.code, "message": str(refused)}}).encode()
+        body = json.dumps(error_body(refused.status, refused.code, str(refused))).encode()
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
