@@ -102,7 +102,7 @@ class Live:
         should_stop: Callable[[], bool] = lambda: False,
         mode: Mode = "reason",
         max_new_tokens: int = MAX_NEW_TOKENS,
-    ) -> Generator[Progress]:
+    ) -> Iterator[Progress]:
         """Moderates a conversation, telling what is being done from the first moment.
 
         The verdict has probabilities in both modes. `should_stop`, which is asked in other threads

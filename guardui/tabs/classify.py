@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
 
 import gradio as gr
 
@@ -154,14 +153,13 @@ def moderate(
     closed = threading.Event()
     cards: object = gr.HTML(verdict_cards(None, has_response=bool(response)), visible=True)
     try:
-        with closing(live.stream(prompt, response, ref, closed.is_set, mode)) as moderation:
-            for progress in moderation:
-                if progress.verdict is not None:
-                    cards = gr.HTML(
-                        verdict_cards(progress.verdict, has_response=bool(response)), visible=True
-                    )
-                yield [cards, reasoning_card(progress, mode), *_buttons(progress.verdict is None)]
-                cards = gr.skip()
+        for progress in live.stream(prompt, response, ref, closed.is_set, mode):
+            if progress.verdict is not None:
+                cards = gr.HTML(
+                    verdict_cards(progress.verdict, has_response=bool(response)), visible=True
+                )
+            yield [cards, reasoning_card(progress, mode), *_buttons(progress.verdict is None)]
+            cards = gr.skip()
     except GuardUIError as error:
         gr.Warning(str(error), title="Not classified")
         yield [gr.HTML(visible=False), fault_note(error), *_buttons(False)]
