@@ -31,11 +31,13 @@ from guardui.tabs import (
     studies,
     train,
 )
-from guardui.tabs.wiring import QUIET, html
+from guardui.tabs.wiring import QUIET, SAYING, html
 from pipelines.jobs.queue import detect_device
 from pipelines.settings import Settings
 
 HEADER_SECONDS = 3.0
+ASKED = ("job", "group", "compare")
+"""What the address of the page may name, each drawn by its tab."""
 
 
 # The functions that the page for everybody may call, by where they are written. The endpoint for
@@ -43,6 +45,7 @@ HEADER_SECONDS = 3.0
 FREE = {
     "guardui.layout.build_outer.": Role.PUBLIC,
     "guardui.tabs.rate.": Role.PUBLIC,
+    "gradio.components.login_button.": Role.PUBLIC,  # on a Space: who is logged in with the Hub
     "guardui.tabs.classify.": Role.PUBLIC,
     "guardui.tabs.compare.": Role.PUBLIC,
     "guardui.api.publish.<locals>.classify": Role.PUBLIC,
@@ -70,10 +73,11 @@ def build_full(database: Database, settings: Settings, live: Live, doors: Doors)
         pulse = gr.Timer(HEADER_SECONDS)
         # Outside of the tabs: among them it would take the place of one.
         launched = gr.State(None)
+        asked = {name: gr.State("") for name in ASKED}
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             with gr.Tab("Classify", id="classify") as classify_tab:
                 refresh, moderators = classify.build(database, settings, live)
-            _build_workshop(page, database, settings, tabs, launched)
+            _build_workshop(page, database, settings, tabs, launched, asked)
             with gr.Tab("Rate", id="rate"):
                 rate.build()
             with gr.Tab("Access", id="access") as access_tab:
@@ -129,7 +133,12 @@ def build_outer(
 
 
 def _build_workshop(
-    page: gr.Blocks, database: Database, settings: Settings, tabs: gr.Tabs, launched: gr.State
+    page: gr.Blocks,
+    database: Database,
+    settings: Settings,
+    tabs: gr.Tabs,
+    launched: gr.State,
+    asked: dict[str, gr.State],
 ) -> None:
     """Train, Jobs, Ablations, Hard samples, Compare, Studies, and what goes between them."""
     with gr.Tab("Train", id="train") as train_tab:
@@ -148,8 +157,7 @@ def _build_workshop(
     def to_jobs(job: str | None, *rest: Any) -> dict[Any, Any]:
         return board.refresh(job, *rest)
 
-    def opened(request: gr.Request, *rest: Any) -> dict[Any, Any]:
-        wanted = request.query_params.get("job", "")
+    def opened(wanted: str, *rest: Any) -> dict[Any, Any]:
         return board.refresh(int(wanted) if wanted.isdigit() else None, *rest)
 
     train_tab.select(lambda: forms.offers(database), None, forms.reference_fields, **QUIET)
@@ -159,17 +167,22 @@ def _build_workshop(
     studies_tab.select(studied.refresh, studied.inputs, studied.outputs, **studies.COUNTING)
     # The boards' timers run only while somebody looks at them.
     tabs.select(board_timers, None, [board.timer, compared.timer, studied.timer], **QUIET)
-    page.load(opened, board.inputs[1:], board.outputs, **QUIET)
 
-    def asked(request: gr.Request, *rest: Any) -> dict[Any, Any]:
-        return group_asked_for(compared, tabs, request.query_params.get("group", ""), *rest)
+    def group_of(wanted: str, *rest: Any) -> dict[Any, Any]:
+        return group_asked_for(compared, tabs, wanted, *rest)
 
-    page.load(asked, compared.inputs[1:], [*compared.outputs, compared.timer, tabs], **QUIET)
+    def runs_of(wanted: str, *rest: Any) -> dict[Any, Any]:
+        return runs_asked_for(evaluated, tabs, wanted, *rest)
 
-    def lined_up(request: gr.Request, *rest: Any) -> dict[Any, Any]:
-        return runs_asked_for(evaluated, tabs, request.query_params.get("compare", ""), *rest)
-
-    page.load(lined_up, evaluated.inputs[1:], [*evaluated.outputs, tabs], **QUIET)
+    # A tab is drawn at the start only where the address asks for it: whatever any listener has
+    # answered once costs the browser time at each further answer, of the header's too.
+    page.load(read_address, None, list(asked.values()), **SAYING)
+    for name, draw, inputs, outputs in (
+        ("job", opened, board.inputs, board.outputs),
+        ("group", group_of, compared.inputs, [*compared.outputs, compared.timer, tabs]),
+        ("compare", runs_of, evaluated.inputs, [*evaluated.outputs, tabs]),
+    ):
+        asked[name].change(draw, [asked[name], *inputs[1:]], outputs, **QUIET)
 
     def picked(event: gr.EventData, *rest: Any) -> dict[Any, Any]:
         # A tab that is chosen from here, not by a click, tells nobody: the timers are set too.
@@ -180,6 +193,11 @@ def _build_workshop(
         picked, board.inputs[1:], [*board.outputs, board.timer, compared.timer, tabs], **QUIET
     )
     page.load(hard_samples.in_front, None, tabs, **QUIET)
+
+
+def read_address(request: gr.Request) -> list[str]:
+    """What the address of the page names: a job, a group, runs to compare; empty where it doesn't."""
+    return [request.query_params.get(name, "") for name in ASKED]
 
 
 def board_timers(event: gr.SelectData) -> list[gr.Timer]:

@@ -22,7 +22,7 @@ def build() -> None:
     """Builds the tab inside the present `gr.Tab`."""
     if on_space():
         # It brings the login's routes with it; elsewhere there is nobody to log in with.
-        gr.LoginButton(size="sm", elem_id="rate-login")
+        gr.LoginButton(icon=None, size="sm", elem_id="rate-login")
     script = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS)
     html(shell(), js_on_load=script, elem_id="rate-item")
 
