@@ -20,11 +20,12 @@ from anyio.to_thread import run_sync
 
 from db.session import Database
 from guardui.access import Visitor, acting_as, check_moderator, require_moderation
-from guardui.live import Live, moderator_choices
+from guardui.live import BusyError, Live, moderator_choices
 from guardui.moderation_metrics import Metrics
 from pipelines.classify import Mode, Progress
 from pipelines.jobs.queue import resolve_reference
 from pipelines.schema import GuardTask, GuardUIError, InputError, Verdict
+from pipelines.serving import MAX_NEW_TOKENS
 from pipelines.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -40,16 +41,6 @@ MOST_OF_ONE = 8
 """Of those, so many may be one request's."""
 DEFAULT_NAMES = ("", "default", "omni-moderation-latest", "text-moderation-latest")
 """Names of no moderator in particular: the newest is meant, as by clients made for OpenAI."""
-
-
-class BusyError(GuardUIError):
-    """There is no room for another moderation; `retry_after` is in whole seconds."""
-
-    code = "busy"
-
-    def __init__(self, message: str, retry_after: int) -> None:
-        super().__init__(message, advice=f"Try again in {retry_after} s.")
-        self.retry_after = retry_after
 
 
 class Gone(GuardUIError):
@@ -120,7 +111,12 @@ class Moderation:
         """
         require_moderation(self.settings)
         yield from self.live.stream(
-            asked.prompt, asked.response, asked.adapter, should_stop, asked.mode
+            asked.prompt,
+            asked.response,
+            asked.adapter,
+            should_stop,
+            asked.mode,
+            asked.max_new_tokens or MAX_NEW_TOKENS,
         )
 
     async def decide(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -60,12 +61,17 @@ def docs_page() -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>GuardUI API</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{style}</style></head><body><main><h1>{esc(told['info']['title'])}</h1>"
-        f"<p>{esc(told['info']['description'])}</p>"
-        f"<p><small>Send <code>Authorization: Bearer gu_…</code>: {esc(key)} On the machine that "
-        "GuardUI runs on, no key is needed unless one was set up. The same as a document: "
+        f"<p>{_words(told['info']['description'])}</p>"
+        f"<p><small>Send <code>Authorization: Bearer gu_…</code>: {_words(key)} On the machine "
+        "that GuardUI runs on, no key is needed unless one was set up. The same as a document: "
         f'<a href="{DOCUMENT}">OpenAPI 3.1</a>. For agents: MCP at <code>/mcp</code>, with the '
         f"tool <code>classify</code>.</small></p>{parts}</main></body></html>"
     )
+
+
+def _words(text: str) -> str:
+    """Escaped, with what stands in backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", esc(text))
 
 
 def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
@@ -73,13 +79,13 @@ def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
     sent = _fields("It takes", _named(body)) if body else ""
     ok = operation["responses"]["200"]
     refused = "".join(
-        f"<dt><code>{esc(status)}</code></dt><dd>{esc(one['description'])}</dd>"
+        f"<dt><code>{esc(status)}</code></dt><dd>{_words(one['description'])}</dd>"
         for status, one in operation["responses"].items()
         if status != "200"
     )
     return (
         f'<section><h2><span class="verb">{method.upper()}</span><code>{esc(path)}</code></h2>'
-        f"<p><strong>{esc(operation['summary'])}.</strong> {esc(operation['description'])}</p>"
+        f"<p><strong>{esc(operation['summary'])}.</strong> {_words(operation['description'])}</p>"
         f"{_example(path)}{sent}{_fields('It gives', _named(ok))}"
         f"<details><summary>Refusals</summary><dl>{refused}</dl></details></section>"
     )
@@ -106,7 +112,7 @@ def _fields(title: str, schema: Mapping[str, Any]) -> str:
     rows = "".join(
         f"<dt><code>{esc(name)}</code> <small>{esc(_type(field))}"
         f"{_default(field, name in needed)}</small></dt>"
-        f"<dd>{esc(field.get('description', ''))}</dd>"
+        f"<dd>{_words(field.get('description', ''))}</dd>"
         for name, field in schema.get("properties", {}).items()
     )
     return f"<h3>{title}</h3><dl>{rows}</dl>"

@@ -18,7 +18,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from guardui.access import AccessError, RateLimited, Role, visitor_of
-from guardui.moderation import BusyError, Gone
+from guardui.live import BusyError
+from guardui.moderation import Gone
 from guardui.moderation_metrics import Metrics
 from pipelines.schema import (
     GuardUIError,
@@ -49,6 +50,12 @@ TYPES = {
 }
 
 
+def error_body(status: int, code: str, message: str, param: str | None = None) -> dict[str, Any]:
+    """A refusal as OpenAI's clients read it."""
+    kind = TYPES.get(status, "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
 class HttpError(Exception):
     """A refusal with its status; `param` is the field at fault."""
 
@@ -69,9 +76,7 @@ class HttpError(Exception):
 
     def json(self) -> dict[str, Any]:
         """The refusal in OpenAI's shape."""
-        kind = TYPES.get(self.status, "invalid_request_error")
-        told = {"message": str(self), "type": kind, "param": self.param, "code": self.code}
-        return {"error": told}
+        return error_body(self.status, self.code, str(self), self.param)
 
 
 def http_error(error: Exception, request: Request | None = None) -> HttpError:

@@ -5,13 +5,14 @@ Every label has a fixed set of values: nothing that a caller writes becomes one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pipelines.schema import GuardTask
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Counter, Histogram
+    from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
 
     from guardui.live import Live
     from guardui.moderation import Decision
@@ -32,7 +33,9 @@ class Metrics:
         from prometheus_client import CollectorRegistry, disable_created_metrics
 
         disable_created_metrics()  # a second series for each counter, which nobody asks for
-        return CollectorRegistry(auto_describe=True)
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Queue(self.live))
+        return registry
 
     @cached_property
     def _requests(self) -> Counter:
@@ -99,3 +102,27 @@ class Metrics:
         from prometheus_client import generate_latest
 
         return generate_latest(self.registry)
+
+
+class _Queue:
+    """What the moderators do now, and have done for the page and for programs together."""
+
+    def __init__(self, live: Live) -> None:
+        self.live = live
+
+    def collect(self) -> Iterator[Metric]:
+        """Read when Prometheus asks."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        load = self.live.load()
+        for name, about, value in (
+            ("waiting", "Moderations that wait for their turn.", load.waiting),
+            ("running", "Moderations that a model is at.", load.running),
+        ):
+            yield GaugeMetricFamily(f"guardui_moderations_{name}", about, value)
+        for name, about, done in (
+            ("moderations", "Moderations with a verdict, of the page's too.", load.moderations),
+            ("batches", "Passes of a model that moderated something together.", load.batches),
+            ("tokens", "Tokens written, for the page too.", load.tokens),
+        ):
+            yield CounterMetricFamily(f"guardui_{name}", about, done)

@@ -60,13 +60,13 @@ def _moment(text: str | None, without: str) -> str:
 
 def made(key: Mapping[str, Any], text: str) -> str:
     """A new key, this once, and how it is sent."""
-    sent = f'curl -H "Authorization: Bearer {text}" …'
     said = note(
         "ok",
         f"Key {key['id']} is made",
-        [f"Copy it now: it is shown this once. Send it as {sent.replace(text, 'gu_…')}"],
+        ["Copy it now: it is shown this once. It is sent as Authorization: Bearer gu_…"],
     )
-    return said + page(copy_block(f"{key['name']}: {', '.join(key['scopes'])}", text))
+    block = copy_block(f"{key['name']}: {', '.join(key['scopes'])}", text)
+    return said + page(f'<div style="margin-top:10px">{block}</div>')
 
 
 def question(key: Mapping[str, Any]) -> str:
