@@ -9,6 +9,7 @@ from typing import Any
 
 from db.session import Database
 from guardui.planning import ready_config
+from pipelines.hub_history import History, Publication
 from pipelines.schema import HardSample
 from pipelines.stages.base import Stage, StageConfig
 from pipelines.stages.data import is_to_come
@@ -43,6 +44,13 @@ class _Looking:
 
     def should_stop(self) -> bool:
         return False
+
+    def history(self, path: Path) -> History:
+        return History()
+
+    def write_study(self, study_id: int, folder: Path) -> None: ...
+
+    def published(self, publication: Publication) -> None: ...
 
 
 def preview(
