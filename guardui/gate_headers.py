@@ -30,7 +30,8 @@ def security_headers(secure: bool) -> dict[bytes, bytes]:
         "img-src": "'self' data: blob:",
         "media-src": "'self' data: blob:",
         "font-src": "'self' data:",
-        "connect-src": "'self'",
+        # Gradio asks the Hub about the Space that it runs on.
+        "connect-src": "'self' https://huggingface.co" if on_space() else "'self'",
         "worker-src": "'self' blob:",
         "object-src": "'none'",
         "base-uri": "'self'",

@@ -30,6 +30,7 @@ GPU_SECONDS = 60
 def main() -> int:
     """Serves until interrupted; 2 where what was given can't work."""
     os.environ["GUARDUI_DEMO"] = "1"
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the log is no terminal
     if os.environ.get("SPACE_ID"):
         os.environ.setdefault("GUARDUI_HOST", "0.0.0.0")
         if host := os.environ.get("SPACE_HOST"):
