@@ -127,6 +127,7 @@ def test_the_stages_stand_in_the_methods_order():
         "evaluate",
         "study",
         "export",
+        "push",
     ]
 
 
