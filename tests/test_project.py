@@ -29,6 +29,7 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "docs/decisions.md",
+    "docs/api.md",
     "docs/benchmarks.md",
     "docs/method.md",
     "docs/reasoning_quality.md",
@@ -37,6 +38,7 @@ DOCUMENTS = (
     "docs/hub.md",
     "docs/preference-statistics.md",
     "docs/reports.md",
+    "docs/space.md",
     "docs/results/README.md",
     "docs/studies.md",
 )
