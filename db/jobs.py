@@ -78,6 +78,12 @@ def queue(session: Session) -> list[Job]:
     return list(session.scalars(query))
 
 
+def unfinished(session: Session) -> list[Job]:
+    """The jobs that run or are queued, without what belongs to them."""
+    query = select(Job).where(Job.state.in_(("queued", *ACTIVE))).order_by(Job.position, Job.id)
+    return list(session.scalars(query))
+
+
 def holder(session: Session, device: str) -> Job | None:
     """The job that holds the lease of this device, if any does."""
     query = select(Job).where(Job.device == device, Job.exclusive, Job.state.in_(ACTIVE))

@@ -109,7 +109,7 @@ def wait(database, *ids, seconds=300):
             if all(state in (*ENDED, "blocked") for state in states):
                 return found
         assert time.monotonic() < deadline, states
-        time.sleep(0.1)
+        time.sleep(0.5)
 
 
 def tail(job_id):
@@ -159,8 +159,8 @@ def test_a_parent_that_finds_nothing_blocks_its_child(launched, database, values
 
 
 @pytest.mark.slow
-def test_two_steps_of_the_demo_base(database):
-    """A job on the real SmolLM2, and a sentence from the adapter that it made."""
+def test_two_steps_of_the_demo_base(launched, database):
+    """A job on the real SmolLM2 in this process, and a sentence from the adapter that it made."""
     folder = TEST_MODELS / base_models.DEMO_BASE
     if not (folder / "model.safetensors").is_file():
         pytest.skip(f"no demo base in {TEST_MODELS}")
@@ -169,10 +169,13 @@ def test_two_steps_of_the_demo_base(database):
         "max_rows": 4,
         "max_steps": 2,
         "batch_size": 1,
+        "accumulation": 1,
         "max_length": 1024,
         "device": "cpu",
     }
-    (job,) = wait(database, queue.submit(database, "rsft", few, preset="smollm2-demo"))
+    job_id = queue.submit(database, "rsft", few, preset="smollm2-demo")
+    run_job(database, launched.pop())
+    (job,) = wait(database, job_id)
     assert job.state == "succeeded", f"{job.reason}\n{tail(job.id)}"
     with database.read() as session:
         (made,) = jobs.artifacts(session, job_id=job.id)

@@ -30,15 +30,16 @@ def reconcile(database: Database) -> list[int]:
     """
     reap()
     with database.read() as session:
-        watched = [job for job in jobs.list_jobs(session, states=ACTIVE) if job.launcher in HERE]
-        terminals = [job for job in jobs.queue(session) if job.launcher == "foreground"]
-    for job in watched:
-        _look_after(database, job)
-    for job in terminals:
-        if _is_gone(job):
+        found = jobs.unfinished(session)
+    queued = [job for job in found if job.state == "queued"]
+    for job in found:
+        if job.state in ACTIVE and job.launcher in HERE:
+            _look_after(database, job)
+    for job in queued:
+        if job.launcher == "foreground" and _is_gone(job):
             with database.write() as session:
                 lifecycle.abandon(session, job.id, "the terminal in which it waited is gone")
-    return dispatch(database)
+    return dispatch(database) if queued else []
 
 
 def process_of(job: Job) -> ProcessId | None:

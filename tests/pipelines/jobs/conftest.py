@@ -74,7 +74,7 @@ def wait(workers: None) -> Wait:
         job_id: int,
         *states: str,
         step: int = 0,
-        seconds: float = 20,
+        seconds: float = 120,
         look: bool = True,
     ) -> Job:
         deadline = time.monotonic() + seconds
@@ -88,7 +88,7 @@ def wait(workers: None) -> Wait:
                 return job
             assert time.monotonic() < deadline, f"{job.state} at step {job.step}: {job.reason}"
             assert not (job.state in ENDED and states and job.state not in states), job.reason
-            time.sleep(0.05)
+            time.sleep(0.2)
 
     return until
 

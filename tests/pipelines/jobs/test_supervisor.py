@@ -60,11 +60,11 @@ def test_a_worker_does_its_job(database: Database, wait: Wait) -> None:
     assert f"job {job_id} succeeded" in log
 
 
-def test_a_chain_goes_on_with_nobody_looking(database: Database, wait: Wait) -> None:
-    ids = submit_recipe(database, "demo", {})
-    row = wait(database, ids[-1], look=False)
+def test_a_chain_goes_on_with_nobody_looking(files: Database, wait: Wait) -> None:
+    ids = submit_recipe(files, "demo", {})
+    row = wait(files, ids[-1], look=False)
     assert row.state == "succeeded"
-    assert [job(database, one).state for one in ids] == ["succeeded"] * 3
+    assert [job(files, one).state for one in ids] == ["succeeded"] * 3
 
 
 def test_a_failed_worker_is_named(files: Database, wait: Wait) -> None:
@@ -98,12 +98,12 @@ def test_a_killed_worker_is_interrupted_and_resumes(database: Database, wait: Wa
     assert "attempt 2" in log
 
 
-def test_a_worker_that_is_asked_stops_at_a_checkpoint(database: Database, wait: Wait) -> None:
-    job_id = submit(database, "rsft", {"steps": 400, "seconds": 0.02})
-    wait(database, job_id, "running", step=3)
-    assert queue.stop(database, job_id) == "stopping"
-    row = wait(database, job_id, "stopped", "stopping", look=False)
-    row = wait(database, job_id)
+def test_a_worker_that_is_asked_stops_at_a_checkpoint(files: Database, wait: Wait) -> None:
+    job_id = submit(files, "rsft", {"steps": 400, "seconds": 0.02})
+    wait(files, job_id, "running", step=3)
+    assert queue.stop(files, job_id) == "stopping"
+    row = wait(files, job_id, "stopped", "stopping", look=False)
+    row = wait(files, job_id)
     assert (row.state, row.stop_signal) == ("stopped", None)
     at = int((folder(job_id) / "checkpoint").read_text())
     assert row.reason == f"stopped after {at} of 400"
@@ -155,17 +155,17 @@ def test_a_worker_that_dies_before_it_begins(
     assert "no such module" in (folder(row.id) / "log.txt").read_text()
 
 
-def test_the_supervisor_carries_a_queue(database: Database, wait: Wait) -> None:
-    guard = Supervisor(database, seconds=0.05)
+def test_the_supervisor_carries_a_queue(files: Database, wait: Wait) -> None:
+    guard = Supervisor(files, seconds=0.2)
     guard.start()
-    first = submit(database, "rsft", {"steps": 2000, "seconds": 0.02})
-    second = submit(database, "rsft", {})
-    row = wait(database, first, "running", step=1, look=False)
+    first = submit(files, "rsft", {"steps": 2000, "seconds": 0.02})
+    second = submit(files, "rsft", {})
+    row = wait(files, first, "running", step=1, look=False)
     assert row.pid is not None
     os.kill(row.pid, signal.SIGKILL)
-    assert wait(database, second, "succeeded", look=False).state == "succeeded"
+    assert wait(files, second, "succeeded", look=False).state == "succeeded"
     guard.stop()
-    assert job(database, first).state == "interrupted"
+    assert job(files, first).state == "interrupted"
 
 
 # Rows as they are found after a restart
