@@ -71,7 +71,7 @@ async def _once_kept(saved: Saved, act: str) -> JSONResponse | None:
     """None once all that was done is kept, else the answer with which the page tries again."""
     try:
         async with asyncio.timeout(KEPT_SECONDS):
-            await asyncio.wrap_future(saved())
+            await asyncio.wrap_future(saved(act == "withdraw"))
     except (GuardUIError, OSError, TimeoutError) as error:
         logger.warning("rate: %s isn't in the backup yet: %s", act, error or "it takes too long")
         return _error(503, "backup", NOT_KEPT)

@@ -79,10 +79,10 @@ def space_files(root: Path = ROOT) -> dict[str, Path]:
         files["LICENSE"] = root / "LICENSE"
     for package in PACKAGES:
         for path in (root / package).rglob("*"):
-            name = path.relative_to(root)
-            hidden = any(part.startswith((".", "__pycache__")) for part in name.parts)
+            place = path.relative_to(root)
+            hidden = any(part.startswith((".", "__pycache__")) for part in place.parts)
             if path.is_file() and path.suffix in SUFFIXES and not hidden:
-                files[name.as_posix()] = path
+                files[place.as_posix()] = path
     for name, path in files.items():
         text = path.read_text("utf-8")
         if A_TOKEN.search(text) or f"{Path.home()}/" in text:

@@ -23,8 +23,9 @@ from pipelines.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-Saved = Callable[[], Future[None]]
-"""Gives what is done once all that is committed by now is in the backup, or fails."""
+Saved = Callable[[bool], Future[None]]
+"""Gives what is done once all that is committed by now is in the backup, or fails. With True, what
+was erased from the database is in no file and no older commit of it either."""
 
 AT_ONCE, SECONDS_EACH = 30, 40.0
 """So many commits in a row, then one in so many seconds: at most 120 in any hour."""
@@ -59,7 +60,7 @@ def keeping(settings: Settings) -> Iterator[Saved | None]:
         backup.end()
 
 
-def _no_token() -> Future[None]:
+def _no_token(_erased: bool = False) -> Future[None]:
     future: Future[None] = Future()
     future.set_exception(HubError("Ratings can't be kept here: the backup has no token (HF_TOKEN)"))
     return future
@@ -84,6 +85,7 @@ class Backup:
         self._each, self._seconds = settings.backup == "each", settings.backup_seconds
         self._lock, self._wake = threading.Lock(), threading.Event()
         self._waiting: list[Future[None]] = []
+        self._erased = False
         self._over: BackupTaken | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="backup", daemon=True)
@@ -115,13 +117,15 @@ class Backup:
         self._thread.join()
         self._attempt()
 
-    def saved(self) -> Future[None]:
-        """What is done once all that is committed by now is in the backup.
+    def saved(self, erased: bool = False) -> Future[None]:
+        """What is done once all that is committed by now is in the backup; with `erased`, it is
+        begun anew, and nothing older is kept.
 
         With `GUARDUI_BACKUP=soon` it is done at once, while the backup works.
         """
         future: Future[None] = Future()
         with self._lock:
+            self._erased = self._erased or erased
             if self._over is not None:
                 future.set_exception(self._over)
             elif self._each:
@@ -167,10 +171,11 @@ class Backup:
             return
         with self._lock:
             waiting, self._waiting = self._waiting, []
+            erased, self._erased = self._erased, False
         failed: Exception | None = None
         self._changed_at = None
         try:
-            if self._chains.push():
+            if self._chains.push(anew=erased):
                 self._commits -= 1
             self._failures = 0
         except BackupTaken as error:
@@ -188,6 +193,7 @@ class Backup:
             failed, self._not_before = error, time.monotonic() + 30
             logger.exception("the backup failed; trying again in 30 s")
         if failed is not None:
+            self._erased = self._erased or erased
             self._changed_at = time.monotonic() - self._seconds
         for future in waiting:
             if not future.set_running_or_notify_cancel():

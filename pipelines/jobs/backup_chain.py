@@ -95,13 +95,14 @@ class Chains:
             raise
         self._forget_history()
 
-    def push(self) -> bool:
-        """Commits what changed since the last time; False where nothing did."""
+    def push(self, *, anew: bool = False) -> bool:
+        """Commits what changed since the last time; False where nothing did. With `anew`, only what
+        is there now is left in the repository."""
         new, last = self._folder / "new.db", self._folder / "last.db"
         copy_database(self.database, new)
         before = self._manifest or Manifest(writer="", made_at=_now())
         newest = before.chains[0] if before.chains else []
-        fresh = self._fresh or not last.exists() or _is_long(newest)
+        fresh = anew or self._fresh or not last.exists() or _is_long(newest)
         part = make_part(None if fresh else last, new)
         files = dict(self._files(new, before.files))
         if not (fresh or part.changed or files):
@@ -114,7 +115,8 @@ class Chains:
             image=part.image,
         )
         # One older chain stays, in case that the newest turns out to be broken.
-        chains = [[link], *before.chains[:1]] if fresh else [[*newest, link], *before.chains[1:2]]
+        older = [] if anew else before.chains[:1]
+        chains = [[link], *older] if fresh else [[*newest, link], *before.chains[1:2]]
         kept = {one.file for chain in chains for one in chain}
         gone = [one.file for chain in before.chains for one in chain if one.file not in kept]
         manifest = Manifest(
@@ -132,6 +134,8 @@ class Chains:
         self._commit(added, gone, manifest)
         os.replace(new, last)
         self._manifest, self._fresh = manifest, False
+        if anew:
+            self._forget_history()
         return True
 
     def _commit(self, added: dict[str, bytes | Path], gone: list[str], manifest: Manifest) -> None:
@@ -147,7 +151,8 @@ class Chains:
             raise HubError(f"backup_repo={self.repo.name}: an answer was lost on the way") from None
 
     def _forget_history(self) -> None:
-        """At each start, so that a person's erased ratings stay in no older commit."""
+        """So that what was erased stays in no older commit; large files of them go with the Hub's
+        own clearing up."""
         try:
             self.repo.forget_history()
         except HubError as error:

@@ -128,14 +128,14 @@ def test_several_ratings_go_in_one_commit_and_wait_no_longer_than_it(
     with keeping(settings) as saved:
         assert saved is not None
         database = open_database(settings.database_url)
-        saved().result(20)
+        saved(False).result(20)
         study = open_study(database, [new_item(1)])
         before = len(hub.asked("POST", "/commit/"))
         hub.fail("POST", "/commit/", "slow", seconds=0.5)
         waiting = []
         for _ in range(6):
             invite(database, settings, study)
-            waiting.append(saved())
+            waiting.append(saved(False))
         for future in waiting:
             future.result(20)
         assert len(hub.asked("POST", "/commit/")) - before <= 3
@@ -243,6 +243,27 @@ def test_the_figures_of_compare_come_back_with_the_database(hub: LocalHub, new_h
         ]
 
 
+def test_what_was_erased_is_in_no_file_and_no_commit(hub: LocalHub, new_home: Homes) -> None:
+    settings = new_home()
+    with AtWork(settings) as (one, database):
+        study = open_study(database, [new_item(1)])
+        one.saved().result(20)
+        (code,) = invite(database, settings, study)
+        one.saved().result(20)
+        with database.write() as session:
+            person = annotators.find(session, study, code_hash(settings, study, code))
+            assert person is not None
+            annotators.withdraw(session, person.id, erase=True)
+        one.saved(erased=True).result(20)
+        repo = hub.repo(REPO, "dataset")
+        assert len(repo.commits) == 1
+        assert len([name for name in repo.head.tree if name.startswith("database/")]) == 1
+        invite(database, settings, study)
+        one.saved().result(20)
+    with AtWork(new_home()) as (_, database):
+        assert people(database) == 2
+
+
 def test_a_long_chain_is_made_anew_and_the_oldest_is_deleted(
     hub: LocalHub, new_home: Homes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,7 +303,7 @@ def test_what_can_not_be_a_backup_is_refused(
     with keeping(new_home()) as saved:
         assert saved is not None
         with pytest.raises(HubError, match="no token"):
-            saved().result(1)
+            saved(False).result(1)
 
 
 def test_soon_confirms_at_once_and_commits_in_its_time(hub: LocalHub, new_home: Homes) -> None:
