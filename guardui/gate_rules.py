@@ -54,7 +54,7 @@ TABLE: list[tuple[tuple[str, ...], str, Rule]] = [
     (READS, "/(v1/)?openapi.json|/(v1/)?docs", Rule(PUBLIC, ANY_SCOPE)),
     (READS, "/v1/models", _moderation),
     (WRITES, "/v1/(moderations|guard)|/beta/litellm_basic_guardrail_api", _moderation),
-    (("GET", "POST", "DELETE"), "/mcp/?", _moderation),
+    (("GET", "HEAD", "POST", "DELETE"), "/mcp/?", _moderation),
     (READS, "/(pair-sets/.+|(jobs|groups|studies)/[0-9]+/.+|compare/report.[a-z]+)", _download),
     # Gradio's login with the Hub, which is there on a Space.
     (READS, "/login/(huggingface|callback)", Rule(PUBLIC)),
@@ -77,7 +77,7 @@ TABLE: list[tuple[tuple[str, ...], str, Rule]] = [
     (READS, "/gradio_api/(proxy=|file/|stream/|dev/reload|custom_component/).*", NOBODY),
     (READS, "/gradio_api/(token|deep_link)/?", NOBODY),
     (BOTH, "/gradio_api/(runs|run-history|vibe|undo-vibe|profiling|component_server).*", NOBODY),
-    (WRITES, "/gradio_api/(stream/.+|process_recording/?)", NOBODY),
+    (WRITES, "/gradio_api/(stream/.+|process_recording/?)|/login/", NOBODY),
     (READS, "/monitoring(/.*)?|/docs/oauth2-redirect|/redoc", NOBODY),
 ]  # fmt: skip
 
