@@ -6,6 +6,7 @@ sends researchers to the full one, and the other has nothing in it that they alo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from guardui.live import Live
 from guardui.login_routes import login_routes
 from guardui.moderation_routes import moderation_routes
 from guardui.rate_routes import rate_routes
+from guardui.slow_clients import close_slow
 from guardui.study_downloads import study_routes
 from guardui.tabs.sample_versions import download_routes
 from guardui.theme import GuardTheme, head
@@ -80,7 +82,7 @@ def build_house(
         "app_kwargs": {
             "routes": routes(database, settings, doors, live, saved),
             "middleware": [Middleware(Gate, doors=doors, database=database, full=apps)],
-            "lifespan": _lifespan([] if behind is None else [behind]),
+            "lifespan": _lifespan(page, [] if behind is None else [behind]),
         },
     }
     return House(page, options, full, apps)
@@ -123,7 +125,12 @@ def _app_in(parent: FastAPI) -> ASGIApp:
     return mounts[-1].app
 
 
-def _lifespan(apps: list[FastAPI]) -> Any:
+def _connections(page: GuardedBlocks) -> set[Any]:
+    """Of the server that the page is launched on; none before it has started."""
+    return set(page.server.server_state.connections) if page.is_running else set()
+
+
+def _lifespan(page: GuardedBlocks, apps: list[FastAPI]) -> Any:
     """Starts and ends what else must run while the page is served."""
 
     @asynccontextmanager
@@ -132,6 +139,8 @@ def _lifespan(apps: list[FastAPI]) -> Any:
             for app in apps:
                 lives: AbstractAsyncContextManager[Any] = app.router.lifespan_context(app)
                 await stack.enter_async_context(lives)
+            looking = asyncio.create_task(close_slow(lambda: _connections(page)))
+            stack.callback(looking.cancel)
             yield
 
     return running

@@ -98,10 +98,13 @@ def test_a_researcher_gets_all_tabs_in_reading_order(home: Settings) -> None:
 
 def test_the_public_gets_nothing_of_the_workshop(home: Settings) -> None:
     page = described(home, demo=True)
-    assert page["tabs"] == ["classify", "rate"]
+    figures = ["tables", "training", "calibration"]
+    assert page["tabs"] == ["classify", "compare", *figures, "rate"]
     assert page["public"] == ["classify"]
-    workshop = ("train", "job", "sample", "launch", "recipe", "ablation", "compare")
+    workshop = ("train", "job", "sample", "launch", "recipe", "ablation", "access", "key")
     assert not [name for name in page["ids"] if name.startswith(workshop)]
+    rows = {f"compare-{name}" for name in ("rows", "kinds", "detail", "errors", "tests")}
+    assert not rows & set(page["ids"])
 
 
 def test_roles(home: Settings) -> None:
