@@ -196,7 +196,7 @@ def _build_workshop(
 
 
 def read_address(request: gr.Request) -> list[str]:
-    """What the address of the page names: a job, a group, runs to compare; empty where it doesn't."""
+    """What the address of the page names of `ASKED`; empty where it names none."""
     return [request.query_params.get(name, "") for name in ASKED]
 
 
