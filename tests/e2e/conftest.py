@@ -113,7 +113,7 @@ def serve(
 
 
 def wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 150
+    until = time.monotonic() + 300
     while time.monotonic() < until:
         if process.poll() is not None:
             pytest.fail(f"the app ended: {log.read_text()}")
