@@ -31,6 +31,15 @@ EVENTS = (
     "With `stream`, server-sent events: `activity` {activity, seconds} while it waits and loads, "
     "`text` {delta, tokens} as it writes, then one `verdict` (the object above) or one `error`."
 )
+EVENT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["activity", "text", "verdict", "error"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+    "description": EVENTS,
+}
 OPERATIONS: tuple[dict[str, Any], ...] = (
     {
         "path": "/v1/moderations",
@@ -119,7 +128,7 @@ def _schemas() -> dict[str, Any]:
 def _operation(one: Mapping[str, Any]) -> dict[str, Any]:
     ok: dict[str, Any] = {"description": "Done.", "content": _json(one["answer"])}
     if one.get("stream"):
-        ok["content"]["text/event-stream"] = {"schema": {"type": "string", "description": EVENTS}}
+        ok["content"]["text/event-stream"] = {"schema": EVENT}
     operation: dict[str, Any] = {
         "operationId": one["id"],
         "summary": one["title"],
