@@ -19,20 +19,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pipelines import demo_base
 from pipelines.base_models import Adapter, read_adapter, read_json
 from pipelines.hub_card import Subject, model_card
 from pipelines.hub_clean import LOCAL_PATH, last_name
 from pipelines.hub_clean import clean as clean
-from pipelines.hub_client import RepoType, Sent, check_name, send
+from pipelines.hub_client import Sent, check_name, send
+from pipelines.hub_files import CARD as CARD
+from pipelines.hub_files import CURVE, Kind
+from pipelines.hub_files import Prepared as Prepared
 from pipelines.hub_history import History
 from pipelines.hub_results import read_results
 from pipelines.schema import DiskFullError, InputError, ModelError
 from pipelines.template import GuardTemplate
 
-Kind = Literal["adapter", "model", "pair_set", "study"]
 WEIGHTS = {
     False: ("adapter_model.safetensors",),
     True: ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json"),
@@ -51,50 +53,6 @@ TOKENIZER = (
 """Sent as they are; configs are rewritten instead, as they may name local folders."""
 CONFIGS = ("adapter_config.json", "config.json", "generation_config.json", "tokenizer_config.json")
 BASE_KEYS = {"base_model_name_or_path", "_name_or_path", "name_or_path"}
-CARD, CURVE = "README.md", "training_curve.png"
-WORDS = {
-    CARD: "the card",
-    CURVE: "the training curve",
-    "*.safetensors": "weights",
-    "*.safetensors.index.json": "which weights are in which file",
-    "guard_template.json": "the instruction and layout it was trained with",
-    "training_info.json": "how it was trained, without local paths",
-    "adapter_config.json": "the adapter's settings",
-    "config.json": "the model's settings",
-    "generation_config.json": "the model's settings for generating",
-    "tokenizer_config.json": "the tokenizer's settings",
-    "data/pairs.parquet": "the preference pairs",
-    "pair_set.json": "how the set was made, with the hashes of its rows",
-    "data/ratings.parquet": "the ratings, people as codes",
-    "report.*": "the study's report",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A push before it goes: the name of each file in the repository, and what lies here."""
-
-    repo: str
-    kind: Kind
-    files: Mapping[str, Path]
-
-    @property
-    def repo_type(self) -> RepoType:
-        return "model" if self.kind in ("adapter", "model") else "dataset"
-
-    @property
-    def card(self) -> str:
-        """README.md as text."""
-        return self.files[CARD].read_text("utf-8")
-
-    def rows(self) -> list[tuple[str, int, str]]:
-        """(name, bytes, what it is) of each file, the card first."""
-        names = sorted(self.files, key=lambda name: (name != CARD, name))
-        return [(name, self.files[name].stat().st_size, _what(name)) for name in names]
-
-
-def _what(name: str) -> str:
-    return next((words for one, words in WORDS.items() if fnmatch(name, one)), "the tokenizer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +157,11 @@ def prepare_model(
                 files[path.name] = folder / path.name
                 _write_json(files[path.name], _portable(read_json(path), base_id))
         template.save(folder)
-        _write_json(folder / "training_info.json", {**training, "base_model_id": base_id})
+        # Whoever pulls it loads the base by this name; a folder is nobody else's.
+        known = training.get("base_model") in demo_base.ALIASES
+        named = {} if known else {"base_model": base_id}
+        record = {**training, **named, "base_model_id": base_id}
+        _write_json(folder / "training_info.json", record)
         if curve := _curve(history):
             (folder / CURVE).write_bytes(curve)
         subject = Subject(repo, base_id, adapter.full, training, template, bool(curve))

@@ -16,6 +16,7 @@ from db.session import open_database
 from guardui.jobs_view import Selection, view
 from guardui.render_push import preview_part
 from guardui.tabs.job_push import start
+from pipelines.base_models import read_adapter
 from pipelines.jobs import publishing, queue
 from pipelines.jobs.pulling import pull
 from pipelines.jobs.worker import run_job
@@ -201,7 +202,8 @@ def test_what_was_pulled_is_an_artifact_with_its_revision(hub, database, home):
     assert (artifact.kind, artifact.path) == ("adapter", found["path"])
     assert artifact.details["hub"] == {"repo": "ada/guard", "revision": found["revision"]}
     place = queue.resolve_reference(database, "adapter", f"artifact:{artifact.id}")
-    assert json.loads((place / "training_info.json").read_text())["base_model_id"] == BASE
+    assert read_adapter(place).base_model == BASE
+    assert read_adapter("ada/guard").path == place
 
 
 def test_a_token_that_was_handed_over_is_found_nowhere(
