@@ -28,6 +28,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
+    "docs/access.md",
     "docs/decisions.md",
     "docs/api.md",
     "docs/benchmarks.md",
