@@ -267,15 +267,6 @@ def test_closing_ends_those_who_wait(moderator: Moderator) -> None:
         list(serving.stream(" "))
 
 
-def test_nothing_is_done_while_nobody_asks(serving: Serving) -> None:
-    assert all_at_once([asking(serving, "hello", mode="fast")])[0][-1].verdict
-    passes, used = serving.passes, time.thread_time()
-    time.sleep(0.3)
-    assert serving.passes == passes
-    assert serving._thread is not None
-    assert time.thread_time() - used < 0.2
-
-
 def test_an_engine_that_does_one_at_a_time_keeps_the_order_and_whose_call_it_is(
     moderator: Moderator,
 ) -> None:
