@@ -212,6 +212,7 @@ def rated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studies]:
 def rater(rated: Studies, browser: Browser) -> Iterator[Visitor]:
     """A person in a browser of their own, which remembers nothing of others."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(PATIENCE)
     visitor = Visitor(context.new_page(), rated.app.url)
     yield visitor
     context.close()

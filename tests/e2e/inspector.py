@@ -16,13 +16,26 @@ from pipelines.settings import Settings
 from pipelines.stages import get_stage
 from pipelines.stages.base import build_config
 from pipelines.template import GuardTemplate
-from tests.e2e.conftest import Visitor
+from tests.e2e.conftest import PATIENCE, Visitor
 from tests.tiny_runs import answer
 
 REQUEST, REFUSAL, RESPONSE = GuardTask
 TEMPLATE = GuardTemplate.default()
 SAMPLING = {"k": 4, "temperature": 0.7, "top_p": 0.95, "seed": 42}
 PLANTS = ("roses", "tulips", "lilies", "ferns", "mosses", "orchids", "daisies", "nettles")
+AGAIN = """(query) => {
+  document.activeElement?.blur();
+  document.querySelectorAll("dialog[open]").forEach((one) => one.close());
+  document.querySelectorAll("#samples-root form").forEach((one) => one.reset());
+  document.getElementById("hs-snack").hidden = true;
+  localStorage.clear();
+  Object.assign(window.guarduiSamples, {
+    done: [], open: new Set(), drawn: undefined, filtersOpen: undefined, shownQuery: "",
+  });
+  history.pushState(null, "", query);
+  dispatchEvent(new PopStateEvent("popstate"));
+}"""
+"""Puts another address into the page that is open, and forgets what the last visitor did there."""
 
 
 def said(request: Label, words: str, length: int = 4) -> str:
@@ -84,8 +97,19 @@ class Inspector:
         return self.visit.page
 
     def open(self, more: str = "") -> Inspector:
-        self.visit.open(f"?tab=samples&set={self.job_id}{more}")
-        self.page.locator("#samples-list [data-row]").first.wait_for(timeout=15_000)
+        """The tab at an address: by the page's own way back where it is open already, as in a
+        browser that remembers nothing; else by opening the page."""
+        query = f"?tab=samples&set={self.job_id}{more}"
+        if self.page.url == "about:blank":
+            self.visit.open(query)
+        else:
+            self.page.evaluate(AGAIN, query)
+        self.page.locator("#samples-list").wait_for(timeout=PATIENCE)
+        self.page.wait_for_function(
+            "(set) => new URLSearchParams(guarduiSamples.shownQuery).get('set') === set",
+            arg=str(self.job_id),
+            timeout=PATIENCE,
+        )
         return self.idle()
 
     def idle(self) -> Inspector:

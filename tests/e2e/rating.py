@@ -72,6 +72,6 @@ def serve_studies(home: Path) -> Iterator[Studies]:
 
 def heading(page: Page, text: str) -> None:
     """The screen of this heading is there, and has the focus."""
-    expect(page.locator("#rate-head")).to_contain_text(text, timeout=15_000)
+    expect(page.locator("#rate-head")).to_contain_text(text)
     expect(page.locator("#rate-head")).to_be_focused()
     page.wait_for_timeout(450)  # a press that comes sooner is taken for a double one

@@ -55,7 +55,7 @@ def press_place(page: Page, key: str, code: str) -> None:
 def test_a_study_by_keyboard_alone(rated: Studies, rater: Visitor) -> None:
     page = rater.open(f"?rate={rated.codes['keyed'][0]}").page
     press = page.keyboard.press
-    expect(page.locator("#rate-head")).to_have_text("keyed", timeout=15_000)
+    expect(page.locator("#rate-head")).to_have_text("keyed")
     assert rated.codes["keyed"][0] not in page.url
     tab_to(page, "#rate-screen input[name=agreed]")
     press("Space")
@@ -104,7 +104,7 @@ def test_a_study_by_keyboard_alone(rated: Studies, rater: Visitor) -> None:
         expect(page.locator("#rate-form [name=overall]:checked")).to_have_value("0")
         press_place(page, "é", "Digit2")
         expect(page.locator("#rate-form [name=overall]:checked")).to_have_value("2")
-        expect(page.locator("#rate-draft")).to_have_text("draft saved", timeout=10_000)
+        expect(page.locator("#rate-draft")).to_have_text("draft saved")
         assert page.evaluate(SMALL) == []
         press("Enter")
         heading(page, "Saved")
@@ -140,7 +140,7 @@ def test_a_study_by_keyboard_alone(rated: Studies, rater: Visitor) -> None:
 def test_hostile_text_stays_text_and_nothing_is_wide(rated: Studies, rater: Visitor) -> None:
     page = rater.open("?tab=rate").page
     page.set_viewport_size({"width": 360, "height": 740})
-    expect(page.locator("#rate-screen")).to_contain_text("I was invited", timeout=15_000)
+    expect(page.locator("#rate-screen")).to_contain_text("I was invited")
     page.get_by_label("Your name").fill(NASTY)
     page.get_by_role("button", name="Take part").click()
     heading(page, NASTY)
@@ -165,7 +165,7 @@ def test_hostile_text_stays_text_and_nothing_is_wide(rated: Studies, rater: Visi
 
 def test_a_draft_outlives_a_reload_and_a_restart(rated: Studies, rater: Visitor) -> None:
     page = rater.open(f"?rate={rated.codes['kept'][0]}").page
-    expect(page.locator("#rate-head")).to_have_text("kept", timeout=15_000)
+    expect(page.locator("#rate-head")).to_have_text("kept")
     page.locator("[name=agreed]").check()
     page.get_by_role("button", name="Begin").click()
     heading(page, "Pair 1")
@@ -176,7 +176,7 @@ def test_a_draft_outlives_a_reload_and_a_restart(rated: Studies, rater: Visitor)
     page.locator(".rate-note summary").click()
     page.get_by_label("Note on this pair").fill("half a tho")
     page.reload()  # at once: before it was sent
-    page.locator("#rate-form").wait_for(timeout=30_000)
+    page.locator("#rate-form").wait_for()
     assert page.locator(".rate-sides").inner_text() == shown
     expect(page.get_by_label("Note on this pair")).to_have_value("half a tho")
     expect(page.get_by_label("Mark step 2 of A")).to_have_value("vague")
@@ -184,7 +184,7 @@ def test_a_draft_outlives_a_reload_and_a_restart(rated: Studies, rater: Visitor)
     rated.app.process.terminate()
     rated.app.process.wait(20)
     page.get_by_label("Note on this pair").fill("half a thought")
-    expect(page.locator("#rate-saved")).to_have_text(re.compile("Not saved yet"), timeout=10_000)
+    expect(page.locator("#rate-saved")).to_have_text(re.compile("Not saved yet"))
     page.locator("#rate-head").focus()
     page.keyboard.press("4")
     page.keyboard.press("Enter")
@@ -192,7 +192,7 @@ def test_a_draft_outlives_a_reload_and_a_restart(rated: Studies, rater: Visitor)
     expect(page.locator("#rate-saved")).not_to_contain_text("✓")
     rated.restart()
     page.evaluate("dispatchEvent(new Event('online'))")  # it tries at once, not only in a while
-    expect(page.locator("#rate-head")).to_have_text("Saved", timeout=40_000)
+    expect(page.locator("#rate-head")).to_have_text("Saved")
     with rated.app.database.read() as session:
         (row,) = study_ratings.ratings_of(session, rated.ids["kept"])
         query = select(StudySlot).where(StudySlot.id == row.rating.slot_id)

@@ -25,8 +25,8 @@ def test_what_comes_late_spoils_nothing(rated: Studies, rater: Visitor) -> None:
     heading(page, "Pair 1")
     held: list[Route] = []
     page.route("**/rate/api/draft", lambda route: held.append(route))
-    page.keyboard.press("3")
-    page.wait_for_timeout(900)
+    with page.expect_request("**/rate/api/draft"):
+        page.keyboard.press("3")
     page.keyboard.press("Enter")
     expect(page.locator("#rate-unseen")).to_contain_text("Show the conversation first")
     expect(page.locator("[data-reveal]")).to_be_focused()
@@ -53,7 +53,7 @@ def test_what_comes_late_spoils_nothing(rated: Studies, rater: Visitor) -> None:
     heading(page, "Pair 2")
     page.get_by_label("Note on this pair").fill("to the end")
     page.goto("about:blank")
-    for _ in range(40):
+    for _ in range(600):
         if drafts(rated, "late") == ["to the end"]:
             break
         page.wait_for_timeout(50)
