@@ -189,11 +189,13 @@ class Rows:
         first, end = min(slots), max(slots) + 1
         width = max(map(len, parts))
         length = max(part.row.cached + len(part) for part in parts)
-        self._reserve(len(self.rows), length)
+        # The column after all that is read takes the padding's keys; nobody looks there. It's
+        # after what a longer row between has read, too, though this pass doesn't look so far.
+        spare = max(length, *(row.cached for row in self.rows[first:end]))
+        self._reserve(len(self.rows), spare)
         shape = (end - first, width)
         ids, positions = torch.full(shape, self.pad), torch.zeros(shape, dtype=torch.long)
-        # The column after all that is read takes the padding's keys; nobody looks there.
-        places = torch.full(shape, length)
+        places = torch.full(shape, spare)
         sees = torch.zeros((*shape, length), dtype=torch.bool)
         sees[:, :, 0] = True  # a row that sees nothing would become NaN
         for slot, part in slots.items():
