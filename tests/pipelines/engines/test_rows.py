@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from pipelines.engines.rows import Row, Rows
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[Any]:
+def model() -> Any:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -26,7 +25,7 @@ def model() -> Iterator[Any]:
         max_position_embeddings=1024,
         initializer_range=0.2,
     )
-    yield LlamaForCausalLM(config).eval()
+    return LlamaForCausalLM(config).eval()
 
 
 def tokens(count: int, seed: int) -> list[int]:
