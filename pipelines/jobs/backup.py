@@ -121,14 +121,14 @@ class Backup:
         """What is done once all that is committed by now is in the backup; with `erased`, it is
         begun anew, and nothing older is kept.
 
-        With `GUARDUI_BACKUP=soon` it is done at once, while the backup works.
+        With `GUARDUI_BACKUP=soon` it is done at once while the backup works, but for `erased`.
         """
         future: Future[None] = Future()
         with self._lock:
             self._erased = self._erased or erased
             if self._over is not None:
                 future.set_exception(self._over)
-            elif self._each:
+            elif self._each or erased:
                 self._waiting.append(future)
             else:
                 future.set_result(None)
@@ -139,8 +139,11 @@ class Backup:
         while not self._ended.is_set():
             self._wake.wait(LOOK_SECONDS)
             self._wake.clear()
-            if self._is_due():
-                self._attempt()
+            try:
+                if self._is_due():
+                    self._attempt()
+            except Exception:  # else nobody's answer would be confirmed any more
+                logger.exception("the backup failed; it goes on")
 
     def _is_due(self) -> bool:
         now = time.monotonic()
@@ -155,13 +158,20 @@ class Backup:
 
     def _was_written(self) -> bool:
         """Whether anybody, in any process, has committed since this was last asked."""
-        if self._looker is None:
-            if not self._chains.database.exists():
-                return False
-            self._looker = sqlite3.connect(
-                f"{self._chains.database.as_uri()}?mode=ro", uri=True, check_same_thread=False
-            )
-        found = int(self._looker.execute("PRAGMA data_version").fetchone()[0])
+        try:
+            if self._looker is None:
+                if not self._chains.database.exists():
+                    return False
+                self._looker = sqlite3.connect(
+                    f"{self._chains.database.as_uri()}?mode=ro", uri=True, check_same_thread=False
+                )
+            found = int(self._looker.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error as error:
+            logger.warning("can't see whether the database was written to: %s", error)
+            if self._looker is not None:
+                self._looker.close()
+            self._looker = None
+            return True
         before, self._seen = self._seen, found
         return found != before
 
@@ -193,7 +203,8 @@ class Backup:
             failed, self._not_before = error, time.monotonic() + 30
             logger.exception("the backup failed; trying again in 30 s")
         if failed is not None:
-            self._erased = self._erased or erased
+            if erased:
+                self._erased = True
             self._changed_at = time.monotonic() - self._seconds
         for future in waiting:
             if not future.set_running_or_notify_cancel():

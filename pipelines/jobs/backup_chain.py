@@ -64,6 +64,8 @@ class Chains:
         self._head = ""
         self._manifest: Manifest | None = None
         self._fresh = True
+        self._owed = False
+        """Whether older commits still hold what was erased."""
 
     def begin(self) -> None:
         """Puts the database back where it is missing, and becomes the backup's one writer.
@@ -93,13 +95,19 @@ class Chains:
             if restored:  # it may not be the newest any more
                 self.database.unlink()
             raise
-        self._forget_history()
+        try:
+            self._forget_history()
+        except HubError as error:
+            logger.warning("the backup's history stays as it is: %s", error)
 
     def push(self, *, anew: bool = False) -> bool:
-        """Commits what changed since the last time; False where nothing did. With `anew`, only what
-        is there now is left in the repository."""
+        """Commits what changed since the last time; False where nothing did. With `anew`, and after
+        a researcher erased anything, only what is there now is left in the repository; where that
+        fails after the commit, HubError is raised and the next call does it."""
         new, last = self._folder / "new.db", self._folder / "last.db"
         copy_database(self.database, new)
+        erased = last.exists() and _last_erasure(new) != _last_erasure(last)
+        self._owed = anew = anew or self._owed or erased
         before = self._manifest or Manifest(writer="", made_at=_now())
         newest = before.chains[0] if before.chains else []
         fresh = anew or self._fresh or not last.exists() or _is_long(newest)
@@ -136,6 +144,7 @@ class Chains:
         self._manifest, self._fresh = manifest, False
         if anew:
             self._forget_history()
+            self._owed = False
         return True
 
     def _commit(self, added: dict[str, bytes | Path], gone: list[str], manifest: Manifest) -> None:
@@ -152,12 +161,8 @@ class Chains:
 
     def _forget_history(self) -> None:
         """So that what was erased stays in no older commit; large files of them go with the Hub's
-        own clearing up."""
-        try:
-            self.repo.forget_history()
-        except HubError as error:
-            logger.warning("the backup's history stays as it is: %s", error)
-            return
+        own clearing up. Raises HubError where it stays."""
+        self.repo.forget_history()
         self._head = self.repo.head()
         found = self._read_manifest()
         if found is None or found.writer != self._writer():
@@ -178,8 +183,9 @@ class Chains:
     def _restore(self, manifest: Manifest) -> None:
         """Writes the newest database that is whole, and the files."""
         for chain in manifest.chains:
-            for length in range(len(chain), 0, -1):
-                if self._build(chain[:length]):
+            parts = self._read_parts(chain)
+            for length in range(len(parts), 0, -1):
+                if self._build(parts[:length], chain[length - 1].image):
                     lost = len(manifest.chains[0]) - length if chain is manifest.chains[0] else None
                     if lost != 0:
                         logger.error("the newest backup is broken: an older one was put back")
@@ -192,14 +198,21 @@ class Chains:
                 advice="Its files are kept. Name another repository to start anew.",
             )
 
-    def _build(self, chain: list[Link]) -> bool:
-        parts = [self.repo.read(link.file, self._head) for link in chain]
-        whole = [part for part in parts if part is not None]
+    def _read_parts(self, chain: list[Link]) -> list[bytes]:
+        """A chain's parts up to the first that is missing, each read once."""
+        parts: list[bytes] = []
+        for link in chain:
+            part = self.repo.read(link.file, self._head)
+            if part is None:
+                logger.error("backup: %s is missing", link.file)
+                break
+            parts.append(part)
+        return parts
+
+    def _build(self, parts: list[bytes], image: str) -> bool:
+        draft = self._folder / "restored.db"
         try:
-            if len(whole) < len(parts):
-                raise DataError("backup: a part is missing")
-            draft = self._folder / "restored.db"
-            build_image(whole, chain[-1].image, draft)
+            build_image(parts, image, draft)
         except DataError as error:
             logger.error("%s", error)
             return False
@@ -210,8 +223,9 @@ class Chains:
     def _restore_files(self, manifest: Manifest) -> None:
         for name, digest in manifest.files.items():
             path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts:
-                logger.error("backup: %.100r lies outside of the home", name)
+            outside = path.is_absolute() or ".." in path.parts
+            if outside or path.name not in (ROWS, INFO):  # such as who may log in
+                logger.error("backup: %.100r is no file of an evaluation", name)
                 continue
             content = self.repo.read(f"files/{name}", self._head)
             target = self.home / path
@@ -252,6 +266,19 @@ class Chains:
         if not file.exists():
             file.write_text(uuid.uuid4().hex, "ascii")
         return file.read_text("ascii")
+
+
+def _last_erasure(image: Path) -> int:
+    """The number in the audit log of the last time that a researcher erased answers or names."""
+    with closing(sqlite3.connect(f"{image.as_uri()}?mode=ro", uri=True)) as opened:
+        try:
+            found = opened.execute(
+                "SELECT max(id) FROM audit_log WHERE act = 'study.forget_names' "
+                "OR (act = 'study.withdraw' AND json_extract(details, '$.erase'))"
+            ).fetchone()
+        except sqlite3.OperationalError:  # before the table is made
+            return 0
+    return int(found[0] or 0)
 
 
 def _is_long(chain: list[Link]) -> bool:

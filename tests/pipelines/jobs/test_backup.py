@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from db import annotators
-from db.models import Annotator, Artifact, Rating
-from db.session import Database, open_database
+from db.models import Artifact, Rating
+from db.session import open_database
 from guardui.identity import code_hash, key_of, study_of
 from pipelines.jobs import backup
 from pipelines.jobs.backup import Backup, keeping
 from pipelines.schema import GuardUIError, HubError, InputError
-from pipelines.settings import Settings
+from tests.backup_homes import KEY, REPO, AtWork, Homes, people
 from tests.hub_server import LocalHub
 from tests.rating_study import invite, new_item, open_study
 
 ROOT = Path(__file__).parents[3]
-REPO = "ada/ratings"
-KEY = "5a" * 32
 # Raised inside the Hub's client, by its own call.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")
 
@@ -46,39 +42,9 @@ def hub(server: LocalHub, monkeypatch: pytest.MonkeyPatch) -> LocalHub:
     return server
 
 
-@dataclass
-class Homes:
-    """Makes homes without anything in them, as a Space's disk is after each restart."""
-
-    folder: Path
-    made: int = 0
-
-    def __call__(self, **values: object) -> Settings:
-        self.made += 1
-        home = self.folder / f"home{self.made}"
-        home.mkdir()
-        given: dict[str, object] = {
-            "home": home,
-            "backup_repo": REPO,
-            "identity_key": KEY,
-            "backup_seconds": 3600,
-        }
-        return Settings(**given | values)  # type: ignore[arg-type]
-
-
 @pytest.fixture
 def new_home(tmp_path: Path) -> Homes:
     return Homes(tmp_path)
-
-
-def people(database: Database) -> int:
-    with database.read() as session:
-        return session.scalar(select(func.count(Annotator.id))) or 0
-
-
-def manifest(hub: LocalHub) -> dict[str, object]:
-    found: dict[str, object] = json.loads(hub.content(REPO, "manifest.json", "dataset"))
-    return found
 
 
 def test_no_confirmed_rating_is_lost_when_the_process_is_killed(
@@ -166,23 +132,6 @@ def test_what_the_hub_refuses_is_not_confirmed_and_comes_later(
         assert people(database) == 1
 
 
-class AtWork:
-    """A backup that is at work, with the database of its home."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.one = Backup(settings)
-        self.url = settings.database_url
-
-    def __enter__(self) -> tuple[Backup, Database]:
-        self.one.begin()
-        self.database = open_database(self.url)
-        return self.one, self.database
-
-    def __exit__(self, *_: object) -> None:
-        self.one.end()
-        self.database.dispose()
-
-
 def test_the_older_of_two_copies_confirms_nothing_any_more(hub: LocalHub, new_home: Homes) -> None:
     settings = new_home()
     with AtWork(settings) as (old, database):
@@ -199,28 +148,6 @@ def test_the_older_of_two_copies_confirms_nothing_any_more(hub: LocalHub, new_ho
             assert people(taken) == 0
     with pytest.raises(InputError, match="is another home's"):
         Backup(settings).begin()
-
-
-def test_a_broken_part_is_noticed_and_what_was_before_it_is_taken(
-    hub: LocalHub, new_home: Homes, caplog: pytest.LogCaptureFixture
-) -> None:
-    settings = new_home()
-    with AtWork(settings) as (one, database):
-        study = open_study(database, [new_item(1)])
-        one.saved().result(20)
-        for _ in range(2):
-            invite(database, settings, study)
-            one.saved().result(20)
-    repo = hub.repo(REPO, "dataset")
-    last = max(path for path in repo.head.tree if path.startswith("database/"))
-    content = bytearray(hub.content(REPO, last, "dataset"))
-    at = content.index(b'"data": "') + 40
-    content[at] = ord("A") if content[at] != ord("A") else ord("B")
-    blob = type(repo.head.tree[last])(bytes(content), size=len(content))
-    repo.commit("a fault", dict(repo.head.tree) | {last: blob})
-    with AtWork(new_home()) as (_, database):
-        assert people(database) == 1
-    assert "an older one was put back" in caplog.text
 
 
 def test_the_figures_of_compare_come_back_with_the_database(hub: LocalHub, new_home: Homes) -> None:
