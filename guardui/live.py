@@ -208,14 +208,15 @@ class Live:
         finally:
             with self._lock:
                 kept.users -= 1
-                if kept.error and self._kept.get(key) is kept:
-                    del self._kept[key]  # the next one tries again
                 gone = self._surplus()
+                failed = kept.error or (kept.serving and kept.serving.closed)
+                if failed and self._kept.get(key) is kept:
+                    gone.append(self._kept.pop(key))  # the next one tries again
             self._put_away(gone)
 
     def _surplus(self) -> list[_Kept]:
-        """Takes out those that were asked for longest ago and that nobody uses."""
-        unused = [key for key, one in self._kept.items() if not one.users]
+        """Takes out those that were asked for longest ago and that nobody uses or loads."""
+        unused = [k for k, one in self._kept.items() if not one.users and one.loaded.is_set()]
         return [self._kept.pop(key) for key in unused[: max(len(self._kept) - KEPT, 0)]]
 
     def _put_away(self, gone: list[_Kept]) -> None:

@@ -24,7 +24,7 @@ from guardui.live import BusyError, Live, moderator_choices
 from guardui.moderation_metrics import Metrics
 from pipelines.classify import Mode, Progress
 from pipelines.jobs.queue import resolve_reference
-from pipelines.schema import GuardTask, GuardUIError, InputError, Verdict
+from pipelines.schema import GuardTask, GuardUIError, HubError, InputError, ModelError, Verdict
 from pipelines.serving import MAX_NEW_TOKENS
 from pipelines.settings import Settings
 
@@ -39,7 +39,15 @@ MOST_AT_ONCE = 128
 again. The moderator's own line is shorter."""
 MOST_OF_ONE = 8
 """Of those, so many may be one request's."""
-DEFAULT_NAMES = ("", "default", "omni-moderation-latest", "text-moderation-latest")
+DEFAULT_NAMES = (
+    "",
+    "default",
+    "omni-moderation-latest",
+    "omni-moderation-2024-09-26",
+    "text-moderation-latest",
+    "text-moderation-stable",
+    "text-moderation-007",
+)
 """Names of no moderator in particular: the newest is meant, as by clients made for OpenAI."""
 
 
@@ -47,6 +55,12 @@ class Gone(GuardUIError):
     """Whoever asked has hung up; there is nobody to answer."""
 
     code = "gone"
+
+
+class Unready(GuardUIError):
+    """The default moderator can't be used now: no fault of whoever asks."""
+
+    code = "unready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +191,19 @@ class Moderation:
         gone: threading.Event,
         follow: Callable[[Progress], None],
     ) -> Decision:
-        start = time.perf_counter()
+        start, named = time.perf_counter(), asked.adapter not in DEFAULT_NAMES
         with acting_as(replace(visitor, entrance="api")):
             require_moderation(self.settings)
             asked = replace(asked, adapter=self._named(asked.adapter))
             last = Progress()
-            for last in self.stream(asked, gone.is_set):
-                if last.verdict is None:
-                    follow(last)
+            try:
+                for last in self.stream(asked, gone.is_set):
+                    if last.verdict is None:
+                        follow(last)
+            except (ModelError, HubError) as error:
+                if named:
+                    raise
+                raise Unready(str(error), advice=error.advice) from error
         if last.verdict is None or gone.is_set():
             raise Gone("the caller has gone")
         decision = Decision(asked, last.verdict, last.seconds, time.perf_counter() - start)

@@ -19,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from guardui.access import AccessError, RateLimited, Role, visitor_of
 from guardui.live import BusyError
-from guardui.moderation import Gone
+from guardui.moderation import Gone, Unready
 from guardui.moderation_metrics import Metrics
 from pipelines.schema import (
     GuardUIError,
@@ -29,6 +29,7 @@ from pipelines.schema import (
     NotFoundError,
     OutOfMemoryError,
 )
+from pipelines.serving import ServingClosed
 from pipelines.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -91,17 +92,17 @@ def http_error(error: Exception, request: Request | None = None) -> HttpError:
     param = str(error).partition("=")[0].partition(":")[0]
     param_or_none = param if param.isidentifier() else None
     match error:
-        case RateLimited():
+        case RateLimited() | BusyError():
             return HttpError(429, error.code, message, retry_after=error.retry_after)
-        case BusyError():
-            return HttpError(503, error.code, message, retry_after=error.retry_after)
         case AccessError():
             visitor = visitor_of(request) if request else None
             known = visitor and (visitor.key_id is not None or visitor.role is not Role.PUBLIC)
             return HttpError(403 if known else 401, error.code, message)
         case NotFoundError():
             return HttpError(404, error.code, message, param_or_none)
-        case OutOfMemoryError():
+        case ServingClosed():
+            return HttpError(503, error.code, message, retry_after=1)
+        case OutOfMemoryError() | Unready():
             return HttpError(503, error.code, message, retry_after=30)
         case InputError() | ModelError() | HubError():
             return HttpError(422, error.code, message, param_or_none)

@@ -23,9 +23,9 @@ REFUSALS = {
     413: "The body is too long.",
     415: "The body must be `application/json`.",
     422: "It can't be moderated: too long a text, or a moderator that isn't on offer.",
-    429: "Asked too often; `Retry-After` says when to come again.",
+    429: "Asked too often, or too many wait already; `Retry-After` says when to come again.",
     500: "A fault of the server's.",
-    503: "No room for another moderation; `Retry-After` says when to come again.",
+    503: "Out of memory, or the default moderator can't be used; `Retry-After` as for 429.",
 }
 EVENTS = (
     "With `stream`, server-sent events: `activity` {activity, seconds} while it waits and loads, "

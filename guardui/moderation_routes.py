@@ -136,22 +136,29 @@ class LiteLLM:
             turns = answers.user_turns(body, how.turns)
             if len(turns) > MOST_TURNS:
                 raise InputError(f"structured_messages: at most {MOST_TURNS} turns are moderated")
-            if turns and body.litellm_call_id:
-                self._remember(call, turns[-1])
             asked = [replace(base, prompt=turn) for turn in turns]
         else:
-            # A streamed answer is asked about several times, so it isn't forgotten here.
-            _, prompt = self.prompts.get(call, (0.0, answers.UNKNOWN_PROMPT))
+            prompt = self._remembered(call)
             texts = [one for one in body.texts or [] if one.strip()]
             asked = [replace(base, prompt=prompt, response=one) for one in texts]
         found = await decided(self.service, request, asked)
+        # Not before: what was decided on was allowed to be asked and isn't too long.
+        if body.input_type == "request" and found and body.litellm_call_id:
+            self._remember(call, asked[-1].prompt)
         return answer(answers.litellm_answer(found, answer=body.input_type == "response"))
 
     def _remember(self, call: tuple[str, str], prompt: str) -> None:
         now = time.monotonic()
         self.prompts[call] = now, prompt
+        self.prompts.move_to_end(call)
         while len(self.prompts) > REMEMBERED or self._oldest() < now - REMEMBERED_SECONDS:
             self.prompts.popitem(last=False)
+
+    def _remembered(self, call: tuple[str, str]) -> str:
+        # A streamed answer is asked about several times, so it isn't forgotten here.
+        since, prompt = self.prompts.get(call, (0.0, ""))
+        fresh = prompt and time.monotonic() - since <= REMEMBERED_SECONDS
+        return prompt if fresh else answers.UNKNOWN_PROMPT
 
     def _oldest(self) -> float:
         return next(iter(self.prompts.values()))[0]

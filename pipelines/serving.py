@@ -109,6 +109,10 @@ class Serving:
         return len(self._running)
 
     @property
+    def closed(self) -> bool:
+        return self._closed
+
+    @property
     def seconds_to_wait(self) -> float:
         """About how long one who came now would wait, by how long the last ones took."""
         at_once = self.together.traces if self.together else 1
@@ -156,18 +160,17 @@ class Serving:
         return request
 
     def _followed(self, request: Request) -> Iterator[Progress]:
-        work, told, text = request.work, False, ""
+        work = request.work
         while not request.done.wait(LOOK_SECONDS):
             if request.left():
                 return
             seconds = time.perf_counter() - request.start
+            # Something at every look: whoever closes this iterator can do so at a yield alone.
             if not request.runs:
                 yield Progress(activity=self._place(request), seconds=seconds)
-            elif work.text != text:
-                text = work.text
+            elif text := work.text:
                 yield Progress(text, None, work.tokens, seconds)
-            elif not told:
-                told = True
+            else:
                 yield Progress(activity="reading the conversation", seconds=seconds)
         if request.left():
             return
@@ -187,18 +190,31 @@ class Serving:
     # In the moderator's own thread
 
     def _run(self) -> None:
-        while self._wait():
-            try:
-                self._leave()
-                self._admit()
-                self._turn()
-            except Exception as error:  # the thread's outer edge
-                logger.exception("The moderator failed")
-                for request in list(self._running):
-                    self._end(request, error)
-        for request in [*self._waiting, *self._running]:
-            request.ended(ServingClosed("The moderator was closed."))
-        self._waiting, self._running = [], []
+        try:
+            while self._wait():
+                try:
+                    self._leave()
+                    self._admit()
+                    self._turn()
+                except Exception as error:  # the thread's outer edge
+                    logger.exception("The moderator failed")
+                    self._failed(error)
+        finally:
+            with self._changed:
+                self._closed = True
+                left = [*self._waiting, *self._running]
+                self._waiting, self._running = [], []
+            for request in left:
+                request.ended(ServingClosed("The moderator was closed."))
+
+    def _failed(self, error: Exception) -> None:
+        """Ends all that run, without asking the model's rows for anything."""
+        with self._changed:
+            failed, self._running = self._running, []
+        if self.together:
+            self.together.clear()
+        for request in failed:
+            request.ended(error)
 
     def _wait(self) -> bool:
         """Sleeps until there is something to do; False once closed."""
@@ -268,13 +284,13 @@ class Serving:
 
     def _end(self, request: Request, error: Exception | None = None) -> None:
         work = request.work
+        if self.together:
+            self.together.drop(work)  # should it fail, `_failed` finds the request still running
         with self._changed:
             if request in self._waiting:
                 self._waiting.remove(request)
             if request in self._running:
                 self._running.remove(request)
-        if self.together:
-            self.together.drop(work)
         if work.verdict is not None:
             self.moderations += 1
             self.tokens += work.tokens

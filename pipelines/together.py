@@ -109,6 +109,11 @@ class Together:
             if conversation.row in self.rows.rows:
                 self.rows.leave(conversation.row)
 
+    def clear(self) -> None:
+        """Forgets all conversations and what was read of them."""
+        self.running, self._set_back = [], []
+        self.rows.clear()
+
     @property
     def idle(self) -> bool:
         return not self.running and not self._set_back

@@ -262,11 +262,15 @@ class Rows:
 
     def _read_prefix(self) -> None:
         row = Row([*self.prefix, self.pad])
-        self.rows.append(row)
-        self._read([_Part(row, self.prefix)])
         size = len(self.prefix)
-        self._shared = [(k[0, :, :size].clone(), v[0, :, :size].clone()) for k, v in self._layers]
-        self.leave(row)
+        self.rows.append(row)
+        try:
+            self._read([_Part(row, self.prefix)])
+            self._shared = [
+                (k[0, :, :size].clone(), v[0, :, :size].clone()) for k, v in self._layers
+            ]
+        finally:
+            self.leave(row)
 
 
 def _blocks(length: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from db.session import Database, open_database
+from db.session import open_database
 from guardui import live
 from guardui.api import read_mode
 from guardui.live import Live
@@ -55,9 +55,11 @@ class Writer:
 
 
 @pytest.fixture
-def database(home: Settings) -> Iterator[Database]:
+def shared(home: Settings) -> Iterator[Live]:
     database = open_database(home.database_url)
-    yield database
+    made = Live(database, home)
+    yield made
+    made.close()
     database.dispose()
 
 
@@ -79,10 +81,10 @@ def loading(monkeypatch: pytest.MonkeyPatch, result: Any, seconds: float = 0.5) 
 
 
 def test_loading_is_said_then_the_text_then_the_verdict(
-    database: Database, home: Settings, monkeypatch: pytest.MonkeyPatch
+    shared: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = loading(monkeypatch, Writer(20))
-    said = list(Live(database, home).stream("hello", None, DEMO_BASE))
+    said = list(shared.stream("hello", None, DEMO_BASE))
     assert said[0].activity == "loading the model, 50%"
     assert said[-1].verdict == VERDICT
     texts = [progress.text for progress in said if progress.text and progress.verdict is None]
@@ -90,33 +92,26 @@ def test_loading_is_said_then_the_text_then_the_verdict(
     assert opened == [f"{DEMO_BASE} on cpu"]
 
 
-def test_a_moderator_is_loaded_once(
-    database: Database, home: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_moderator_is_loaded_once(shared: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = loading(monkeypatch, Writer(1), seconds=0)
-    shared = Live(database, home)
     for _ in range(2):
         assert list(shared.stream("hello", None, DEMO_BASE))[-1].verdict == VERDICT
     assert len(opened) == 1
 
 
 def test_a_model_that_cannot_be_loaded_says_why_and_frees_the_next(
-    database: Database, home: Settings, monkeypatch: pytest.MonkeyPatch
+    shared: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loading(monkeypatch, ModelError("adapter=x: no safetensors"), seconds=0)
-    shared = Live(database, home)
     with pytest.raises(ModelError, match="no safetensors"):
         list(shared.stream("hello", None, DEMO_BASE))
     loading(monkeypatch, Writer(1), seconds=0)
     assert list(shared.stream("hello", None, DEMO_BASE))[-1].verdict == VERDICT
 
 
-def test_a_closed_tab_stops_the_writing(
-    database: Database, home: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_closed_tab_stops_the_writing(shared: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = Writer(10_000)
     loading(monkeypatch, writer, seconds=0)
-    shared = Live(database, home)
     page = moderate(shared, "hello", None, DEMO_BASE)
     while writer.written == 0:
         next(page)
@@ -130,7 +125,7 @@ def test_a_closed_tab_stops_the_writing(
 
 
 def test_fast_mode_gives_a_verdict_without_a_trace(
-    database: Database, home: Settings, monkeypatch: pytest.MonkeyPatch
+    shared: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weighed = Verdict(VERDICT.labels, "", "Answers:", probabilities={REQUEST: 0.02})
 
@@ -140,13 +135,13 @@ def test_fast_mode_gives_a_verdict_without_a_trace(
 
     writer = Weigher(3)
     loading(monkeypatch, writer, seconds=0)
-    pages = list(moderate(Live(database, home), "hello", None, DEMO_BASE, "fast"))
+    pages = list(moderate(shared, "hello", None, DEMO_BASE, "fast"))
     assert writer.written == 0
     cards, card, *_ = pages[-1]
     assert "98% sure of unharmful" in cards.value  # type: ignore[attr-defined]
     assert "No reasoning" in str(card)
     with pytest.raises(InputError, match="mode=slow: must be one of reason, fast"):
-        next(Live(database, home).stream("hello", None, DEMO_BASE, mode="slow"))  # type: ignore[arg-type]
+        next(shared.stream("hello", None, DEMO_BASE, mode="slow"))  # type: ignore[arg-type]
 
 
 def test_programs_may_still_say_reasoning() -> None:

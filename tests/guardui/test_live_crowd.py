@@ -17,6 +17,7 @@ from guardui.tabs.classify import moderate
 from pipelines.base_models import DEMO_BASE
 from pipelines.classify import Progress
 from pipelines.schema import GuardTask, InputError, ModelError, Verdict
+from pipelines.serving import ServingClosed
 from pipelines.settings import Settings
 
 VERDICT = Verdict({GuardTask.PROMPT_HARMFULNESS: "unharmful"}, "It is.", "It is.")
@@ -178,6 +179,49 @@ def test_moderators_in_use_are_not_put_away(shared: Live, monkeypatch: pytest.Mo
     assert [key for key, _ in shared._kept] == ["d", "b"]
     assert opened == ["a", "b", "c", "d", "b"]
     assert shared.load().moderations == 5, "those of moderators put away count on"
+
+
+def test_nobody_waits_for_a_load_that_others_gave_up(
+    shared: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guards = {ref: Gated(ref) for ref in "abc"}
+    load = threading.Event()
+
+    def made(ref: str) -> Gated:
+        assert ref != "c" or load.wait(10)
+        return guards[ref]
+
+    opening(monkeypatch, made)
+    monkeypatch.setattr(live, "resolve_reference", lambda _database, _kind, ref: ref)
+    held = [shared.stream("hi", None, ref) for ref in "ab"]
+    for one in held:
+        until(one, lambda progress: progress.text)
+    given_up = shared.stream("hi", None, "c")
+    next(given_up)
+    start = time.monotonic()
+    given_up.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - start < 5, "not the 10 s of the load"
+    load.set()
+    for one, ref in zip(held, "ab", strict=True):
+        guards[ref].let.set()
+        assert last(one) == VERDICT
+
+
+def test_a_moderator_whose_thread_has_ended_is_loaded_anew(
+    shared: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = Gated()
+    guard.let.set()
+    opened = opening(monkeypatch, lambda _ref: guard)
+    assert last(shared.stream("hi", None, DEMO_BASE)) == VERDICT
+    (kept,) = shared._kept.values()
+    assert kept.serving
+    kept.serving.close()
+    with pytest.raises(ServingClosed):
+        list(shared.stream("hi", None, DEMO_BASE))
+    assert last(shared.stream("hi", None, DEMO_BASE)) == VERDICT
+    assert len(opened) == 2
+    assert shared.load().moderations == 2
 
 
 def test_a_visitor_who_asks_too_often_is_not_queued(

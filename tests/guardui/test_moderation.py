@@ -23,7 +23,8 @@ from guardui.live import BusyError
 from guardui.moderation import Asked, Decision
 from pipelines.base_models import DEMO_BASE
 from pipelines.classify import InputTooLong
-from pipelines.schema import GuardTask, ModelError, Verdict
+from pipelines.schema import GuardTask, HubError, ModelError, Verdict
+from pipelines.serving import ServingClosed
 from pipelines.settings import Settings
 from tests.scripted_live import ScriptedLive, scripted_app
 
@@ -85,7 +86,7 @@ async def test_the_openai_client_moderates(api: tuple[ASGIApp, ScriptedLive]) ->
             "response_harmfulness": [],
         }
         many = await client.moderations.create(
-            input=["fine", "harmful", "fine too"], model="omni-moderation-latest"
+            input=["fine", "harmful", "fine too"], model="text-moderation-007"
         )
         assert [result.flagged for result in many.results] == [False, True, False]
         parts = await client.moderations.create(
@@ -195,10 +196,12 @@ def test_a_fault_in_a_stream_is_an_event_of_its_own(
     ("fault", "status", "kind", "wait"),
     [
         (RateLimited("moderations: at most 20", 7), 429, "rate_limit_error", "7"),
-        (BusyError("64 wait", 3), 503, "server_error", "3"),
+        (BusyError("64 wait", 3), 429, "rate_limit_error", "3"),
         (AccessError("role=public"), 403, "permission_error", None),
         (InputTooLong("prompt: too long"), 422, "invalid_request_error", None),
-        (ModelError("adapter=x: no weights"), 422, "invalid_request_error", None),
+        (ModelError("adapter=x: no weights"), 503, "server_error", "30"),
+        (HubError("the Hub can't be reached"), 503, "server_error", "30"),
+        (ServingClosed("The moderator was closed."), 503, "server_error", "1"),
         (RuntimeError("/secret/path"), 500, "server_error", None),
     ],
 )
@@ -219,6 +222,15 @@ def test_faults_have_openais_shape(
         assert error["type"] == kind
         assert answer.headers.get("retry-after") == wait
         assert "secret" not in answer.text
+
+
+def test_a_moderator_named_that_cannot_be_used_is_the_callers_fault(
+    client: TestClient, api: tuple[ASGIApp, ScriptedLive]
+) -> None:
+    api[1].fault = ModelError("adapter=x: no weights")
+    named = client.post("/v1/guard", json={"prompt": "raise", "adapter": DEMO_BASE})
+    assert named.status_code == 422
+    assert named.json()["error"]["type"] == "invalid_request_error"
 
 
 @pytest.mark.parametrize(

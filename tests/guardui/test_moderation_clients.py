@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 
 from db import api_keys
 from db.session import Database, open_database
+from guardui import moderation_routes as routes_module
 from guardui.doors import Doors
 from guardui.gate import Gate
 from guardui.moderation_docs import docs_page
@@ -88,6 +89,31 @@ def test_litellm_asks_about_a_request_and_then_about_its_answer(
         assert judge(structured_messages=None, texts=[])["action"] == "NONE"
         unread = judge(structured_messages=None, texts=["garbled"])
         assert "could not be read" in unread["blocked_reason"]
+
+
+def test_only_what_was_decided_on_is_remembered_and_not_for_long(
+    database: Database, home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, live = scripted_app(database, home)
+    unknown = "(The request is not known.)"
+    with TestClient(app) as client:
+
+        def judge(kind: str, text: str, call: str) -> int:
+            body = {"input_type": kind, "texts": [text], "litellm_call_id": call}
+            return client.post(LITELLM, json=body).status_code
+
+        def prompt_of(call: str) -> str:
+            assert judge("response", "fine", call) == 200
+            return live.asked[-1][0]
+
+        assert judge("request", "x" * (home.max_input_chars + 1), "long") == 422
+        assert prompt_of("long") == unknown
+        monkeypatch.setattr(routes_module, "REMEMBERED", 2)
+        for text, call in (("one", "a"), ("two", "b"), ("one again", "a"), ("three", "c")):
+            assert judge("request", text, call) == 200
+        assert [prompt_of(call) for call in "abc"] == ["one again", unknown, "three"]
+        monkeypatch.setattr(routes_module, "REMEMBERED_SECONDS", 0.0)
+        assert prompt_of("a") == unknown
 
 
 @pytest.mark.anyio

@@ -17,6 +17,7 @@ import pytest
 from pipelines import base_models
 from pipelines.classify import Mode, Moderator, Progress
 from pipelines.engines.base import Sampling
+from pipelines.engines.rows import Rows
 from pipelines.engines.transformers import TransformersEngine
 from pipelines.schema import GuardExample, InputError
 from pipelines.serving import Serving, ServingClosed
@@ -84,6 +85,10 @@ def wait_for(what: Callable[[], object], seconds: float = 20) -> None:
     while not what():
         assert time.monotonic() < end, "it did not come about"
         time.sleep(0.002)
+
+
+def until(moderation: Iterator[Progress], activity: str) -> Progress:
+    return next(progress for progress in moderation if progress.activity == activity)
 
 
 def until_written(moderation: Iterator[Progress]) -> Progress:
@@ -252,6 +257,40 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(
     (error,) = all_at_once([asking(serving, "hello")])
     assert isinstance(error, Unfit)
     assert "not enough memory" in str(error)
+
+
+def test_rows_that_cannot_be_left_end_those_who_run_and_nobody_else(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = together_of(serving)
+    moderation = serving.stream("hello", max_new_tokens=1500)
+    until_written(moderation)
+
+    def fail(_rows: Any, _row: Any) -> None:
+        raise RuntimeError("the device is lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Rows, "leave", fail)
+        (stopped,) = all_at_once([asking(serving, "hello", mode="fast")])
+        assert isinstance(stopped, RuntimeError)
+        with pytest.raises(RuntimeError, match="device is lost"):
+            list(moderation)
+    assert together.idle
+    assert all_at_once([asking(serving, "hello")])[0][-1].verdict
+
+
+@pytest.mark.parametrize("mode", ["reason", "fast"])
+def test_a_prompt_being_read_can_be_left_at_any_look(
+    serving: Serving, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = threading.Event()
+    turn = together_of(serving).turn
+    monkeypatch.setattr(together_of(serving), "turn", lambda: (reading.wait(20), turn())[1])
+    moderation = serving.stream("hello", mode=mode, max_new_tokens=5)
+    until(moderation, "reading the conversation")
+    assert [next(moderation).activity for _ in range(2)] == ["reading the conversation"] * 2
+    moderation.close()  # type: ignore[attr-defined]
+    reading.set()
 
 
 def test_closing_ends_those_who_wait(moderator: Moderator) -> None:

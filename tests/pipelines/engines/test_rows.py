@@ -68,3 +68,20 @@ def test_a_long_row_between_two_short_ones_is_left_as_it_is(model: Any, length: 
         rows.step([first, long, last])
     for row, ids in zip((first, long, last), given, strict=True):
         assert row.ids == alone(model, ids, len(row.ids) - len(ids))
+
+
+def test_a_prefix_that_cannot_be_read_leaves_no_row_behind(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, row = Rows(model, [0], 0, tokens(20, 4)), Row(tokens(30, 4))
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Rows, "put", fail)
+        with pytest.raises(RuntimeError, match="no room"):
+            rows.join(row)
+    assert rows.rows == []
+    rows.join(row)
+    assert (rows.rows, row.cached) == ([row], 20)
