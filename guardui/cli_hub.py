@@ -72,6 +72,8 @@ def _push(database: Database, values: dict[str, Any], as_json: bool) -> None:
         return
     what = "pushed to" if done["changed"] else "nothing changed:"
     show.out.print(f"{what} {done['url']} (job {job_id})", markup=False)
+    if removed := done.get("removed"):
+        show.out.print(f"removed there: {', '.join(removed)}", markup=False)
 
 
 @command

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from guardui.render import esc, note, page, size
+from pipelines.hub_client import There
 from pipelines.jobs.publishing import Preview
 from pipelines.stages.push import KINDS
 
@@ -14,7 +15,15 @@ from pipelines.stages.push import KINDS
 def preview_part(preview: Preview) -> str:
     """The files with their sizes and what they are, and the card as text."""
     total = sum(count for _, count, _ in preview.files)
-    seen = "anybody may see it" if preview.public else "privately"
+    there = preview.there
+    stays = preview.public and there is not None and there.private
+    seen = (
+        "which is private and stays so"
+        if stays
+        else "and anybody may see it"
+        if preview.public
+        else "privately"
+    )
     rows = "".join(
         f"<tr><td><code>{esc(name)}</code></td><td>{esc(what)}</td>"
         f'<td class="num">{size(count)}</td></tr>'
@@ -23,13 +32,26 @@ def preview_part(preview: Preview) -> str:
     return page(
         f"<h3>{esc(KINDS[preview.kind].capitalize())} goes to {esc(preview.repo)}, {seen}</h3>"
         f'<p class="soft">{len(preview.files)} files, {size(total)}. Nothing has been sent yet; '
-        "what is there already isn't sent again.</p>"
+        f"what is there already isn't sent again.</p>{_taken_out(there)}"
         '<div class="gu-scroll gu-stacks"><table><thead><tr><th>File</th><th>What it is</th>'
         f'<th class="num">Size</th></tr></thead><tbody>{rows}</tbody></table></div>'
         "<details open><summary>The card</summary>"
         f'<pre class="gu-log" tabindex="0" aria-label="The card">{esc(preview.card)}</pre>'
         "</details>"
     )
+
+
+def _taken_out(there: There | None) -> str:
+    """What of an earlier push would go; and where nobody could look, that."""
+    if there is None:
+        return (
+            "<p class=\"soft\">The repository isn't there yet, or can't be read with the token "
+            "known here. Weights or tables of an earlier push that this one lacks would be "
+            "removed from it.</p>"
+        )
+    names = "".join(f"<li><code>{esc(name)}</code></li>" for name in there.removed)
+    said = "Left by an earlier push, and removed by this one"
+    return f'<div class="gu-note warn"><strong>{said}</strong><ul>{names}</ul></div>' * bool(names)
 
 
 def pushes_note(pushes: Sequence[Mapping[str, Any]]) -> str:

@@ -8,7 +8,6 @@ Only safetensors are read and remote code is never run.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import demo_base
+from pipelines.adapter_files import base_of, check_fetched
+from pipelines.adapter_files import read_json as read_json
 from pipelines.schema import HubError, InputError, ModelError, NotFoundError
 from pipelines.settings import Settings, get_settings
 
@@ -164,29 +165,19 @@ def read_adapter(ref: str | Path) -> Adapter:
 
     Raises NotFoundError for a missing folder and ModelError for one that is not an adapter.
     """
-    folder = local_folder("adapter", str(ref)) or fetch_from_hub(str(ref))
+    folder = local_folder("adapter", str(ref))
+    if folder is None:
+        folder = check_fetched(fetch_from_hub(str(ref)), str(ref))
     info = read_json(folder / "training_info.json")
     config = read_json(folder / "adapter_config.json")
     if config:
-        base = str(info.get("base_model") or config.get("base_model_name_or_path") or "")
         if not (folder / "adapter_model.safetensors").is_file():
             raise ModelError(f"adapter={ref}: no adapter_model.safetensors in the folder")
-        return Adapter(folder.resolve(), base, False, info)
+        return Adapter(folder.resolve(), base_of(folder), False, info)
     if not (folder / "config.json").is_file():
         raise ModelError(f"adapter={ref}: the folder has no adapter_config.json or config.json")
     check_model_folder(folder)
     return Adapter(folder.resolve(), str(info.get("base_model") or folder), True, info)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; empty where the file is missing. Raises ModelError if broken."""
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not readable as JSON ({error})") from error
-    return value if isinstance(value, dict) else {}
 
 
 def load_tokenizer(folder: Path) -> Any:

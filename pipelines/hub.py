@@ -24,7 +24,6 @@ from typing import Any
 from pipelines import demo_base
 from pipelines.base_models import Adapter, read_adapter, read_json
 from pipelines.hub_card import Subject, model_card
-from pipelines.hub_clean import LOCAL_PATH, last_name
 from pipelines.hub_clean import clean as clean
 from pipelines.hub_client import Sent, check_name, send
 from pipelines.hub_files import CARD as CARD
@@ -52,6 +51,14 @@ TOKENIZER = (
 )
 """Sent as they are; configs are rewritten instead, as they may name local folders."""
 CONFIGS = ("adapter_config.json", "config.json", "generation_config.json", "tokenizer_config.json")
+WORDING = {
+    "chat_template",
+    "added_tokens_decoder",
+    "additional_special_tokens",
+    "extra_special_tokens",
+    *(f"{name}_token" for name in ("bos", "eos", "pad", "unk", "sep", "cls", "mask")),
+}
+"""What a tokenizer reads or writes, where a slash is no path."""
 BASE_KEYS = {"base_model_name_or_path", "_name_or_path", "name_or_path"}
 
 
@@ -244,14 +251,9 @@ def _files(adapter: Adapter) -> list[Path]:
 
 def _portable(config: Mapping[str, Any], base_model_id: str) -> dict[str, Any]:
     """A config whose references to its base are the Hub id, and that names no local path."""
-    return {
-        key: base_model_id
-        if key in BASE_KEYS
-        else last_name(value)
-        if isinstance(value, str) and LOCAL_PATH.fullmatch(value)
-        else value
-        for key, value in config.items()
-    }
+    kept = {key: value for key, value in config.items() if key in WORDING}
+    named = {key: base_model_id for key in config if key in BASE_KEYS}
+    return {**clean(config), **kept, **named}
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
+import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from fnmatch import fnmatch
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from yaml import YAMLError
 
 from pipelines.hub_errors import connect as connect
 from pipelines.hub_errors import named as named
@@ -26,10 +29,18 @@ logger = logging.getLogger(__name__)
 
 RepoType = Literal["model", "dataset", "space"]
 PAUSES = (1.0, 3.0)
-STALE = ("*.safetensors", "*.safetensors.index.json", "data/*.parquet", "training_curve.png")
-"""What an earlier push left and this one lacks goes; anything else there is somebody's own."""
+MARK = "guardui"
+"""The tag that each card of ours has. Without it nothing is taken out of a repository."""
 
-STALE_IN: Mapping[RepoType, tuple[str, ...]] = {"space": ("guardui/*", "pipelines/*", "db/*")}
+STALE: Mapping[RepoType, re.Pattern[str]] = {
+    "model": re.compile(
+        r"(adapter_model|model|model-\d+-of-\d+)\.safetensors|model\.safetensors\.index\.json"
+        r"|training_curve\.png"
+    ),
+    "dataset": re.compile(r"data/(pairs|ratings)\.parquet"),
+    "space": re.compile(r"(guardui|pipelines|db)/.+"),
+}
+"""What an earlier push left and this one lacks goes; anything else there is somebody's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,16 @@ class Sent:
     revision: str
     url: str
     changed: bool
+    removed: tuple[str, ...] = ()
+    private: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """What a push would find: whether the repository is private, and what it would take out."""
+
+    private: bool
+    removed: tuple[str, ...] = ()
 
 
 def check_name(repo: str) -> None:
@@ -77,12 +98,29 @@ def send(
         )
         name = made.repo_id
         # `exist_ok` leaves an existing repository as visible as it was.
-        if private and not api.repo_info(name, repo_type=kind).private:
+        hidden = bool(api.repo_info(name, repo_type=kind).private)
+        if private and not hidden:
             raise HubError(
                 f"repo={name}: exists and is public, but a private push was asked for",
                 advice="Choose another name, make the repository private, or push publicly.",
             )
-        return _commit(api, name, kind, files, say)
+        return replace(_commit(api, name, kind, files, say), private=hidden)
+
+
+def look(
+    files: Mapping[str, Path], repo: str, kind: RepoType = "model", token: str | None = None
+) -> There | None:
+    """What a push of these files would find; None where there is nothing or it can't be read."""
+    try:
+        name = full_name(repo, token) if "/" not in repo else repo
+        with named(name):
+            api = connect(token)
+            info = api.repo_info(name, repo_type=kind, timeout=5)
+            there = _tree(api, name, kind, str(info.sha))
+            stale = _stale(api, name, kind, str(info.sha), there, files)
+            return There(bool(info.private), tuple(stale))
+    except HubError:
+        return None
 
 
 def full_name(repo: str, token: str | None = None) -> str:
@@ -105,11 +143,15 @@ def _commit(
     for pause in (*PAUSES, None):
         head = str(api.repo_info(name, repo_type=kind).sha)
         say("comparing with what is there")
-        operations = _changes(api, name, kind, head, files, hashes)
+        there = _tree(api, name, kind, head)
+        stale = _stale(api, name, kind, head, there, files)
+        operations = _changes(there, files, stale, hashes)
         where = f"{api.endpoint}/{'' if kind == 'model' else kind + 's/'}{name}"
         if not operations:
             return Sent(name, head, f"{where}/tree/{head}", False)
-        say(f"sending {len(operations)} of {len(files)} files")
+        say(f"sending {len(operations) - len(stale)} of {len(files)} files")
+        if stale:
+            say(f"removing what an earlier push left: {', '.join(stale)}")
         try:
             done = _send(api, name, kind, operations, head)
         except Exception as error:
@@ -119,7 +161,7 @@ def _commit(
             time.sleep(pause)
         else:
             logger.info("pushed to %s", name)
-            return Sent(name, str(done.oid), f"{where}/tree/{done.oid}", True)
+            return Sent(name, str(done.oid), f"{where}/tree/{done.oid}", True, tuple(stale))
     raise AssertionError("the last try returns or raises")
 
 
@@ -150,20 +192,52 @@ def _send(api: HfApi, name: str, kind: RepoType, operations: list[Any], head: st
         constants.HF_HUB_DISABLE_XET = False
 
 
-def _changes(
+def _tree(api: HfApi, name: str, kind: RepoType, head: str) -> dict[str, Any]:
+    """The files of a commit by their names."""
+    from huggingface_hub.hf_api import RepoFile
+
+    listed = api.list_repo_tree(name, recursive=True, revision=head, repo_type=kind)
+    return {one.path: one for one in listed if isinstance(one, RepoFile)}
+
+
+def _stale(
     api: HfApi,
     name: str,
     kind: RepoType,
     head: str,
+    there: Mapping[str, Any],
     files: Mapping[str, Path],
+) -> list[str]:
+    """What goes because an earlier push of ours left it, where the card there says that it's ours.
+
+    So nothing is lost of a repository that somebody filled by other means.
+    """
+    from huggingface_hub import RepoCard
+
+    found = sorted(path for path in there if path not in files and STALE[kind].fullmatch(path))
+    if not found or "README.md" not in there:
+        return []
+    with tempfile.TemporaryDirectory(prefix="guardui-card-") as folder:
+        card = api.hf_hub_download(
+            name, "README.md", repo_type=kind, revision=head, local_dir=folder
+        )
+        text = Path(card).read_text("utf-8", "replace")
+    try:
+        tags = RepoCard(text, ignore_metadata_errors=True).data.to_dict().get("tags")
+    except (ValueError, TypeError, YAMLError):
+        return []
+    return found if isinstance(tags, list) and MARK in tags else []
+
+
+def _changes(
+    there: Mapping[str, Any],
+    files: Mapping[str, Path],
+    stale: Sequence[str],
     hashes: dict[str, tuple[str, str]],
 ) -> list[Any]:
     """What has to be done so that the repository holds these files."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-    from huggingface_hub.hf_api import RepoFile
 
-    listed = api.list_repo_tree(name, recursive=True, revision=head, repo_type=kind)
-    there = {one.path: one for one in listed if isinstance(one, RepoFile)}
     changed: list[Any] = []
     for path, file in sorted(files.items()):
         held = there.get(path)
@@ -172,9 +246,7 @@ def _changes(
             if held.lfs.sha256 == sha256 if held.lfs else held.blob_id == git:
                 continue
         changed.append(CommitOperationAdd(path, file))
-    old = (*STALE, *STALE_IN.get(kind, ()))
-    stale = [path for path in there if path not in files and any(fnmatch(path, s) for s in old)]
-    return changed + [CommitOperationDelete(path) for path in sorted(stale)]
+    return changed + [CommitOperationDelete(path) for path in stale]
 
 
 def _hashes(file: Path) -> tuple[str, str]:

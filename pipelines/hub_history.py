@@ -27,6 +27,7 @@ class Publication:
     url: str
     changed: bool
     files: int
+    removed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As an event of the job holds it."""
@@ -37,4 +38,5 @@ class Publication:
             "url": self.url,
             "changed": self.changed,
             "files": self.files,
+            "removed": list(self.removed),
         }

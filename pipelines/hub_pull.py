@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.adapter_files import check_fetched
 from pipelines.base_models import check_model_folder, read_json
 from pipelines.hub import CONFIGS, TOKENIZER, WEIGHTS
 from pipelines.hub_client import check_name, connect, named
@@ -81,7 +82,7 @@ def fetch(
 
 def _kind(repo: str, folder: Path) -> str:
     """`adapter` or `model`. Raises ModelError for what can't moderate."""
-    config: dict[str, Any] = read_json(folder / "adapter_config.json")
+    config: dict[str, Any] = read_json(check_fetched(folder, repo) / "adapter_config.json")
     if config:
         if not (folder / "adapter_model.safetensors").is_file():
             raise ModelError(

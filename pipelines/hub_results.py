@@ -38,7 +38,10 @@ class Shown:
 
 
 def read_results(folders: Sequence[Path]) -> list[Shown]:
-    """The evaluations that can be read, of each way of asking and benchmark the newest."""
+    """The evaluations that can be read, of each way of asking and set of benchmarks the newest.
+
+    The folders come in the order of time, and so do the results.
+    """
     from pipelines.comparing.measuring import measured
 
     found: dict[tuple[str, tuple[str, ...]], Shown] = {}
@@ -46,9 +49,11 @@ def read_results(folders: Sequence[Path]) -> list[Shown]:
         try:
             evaluation: Evaluation = read_evaluation(folder)
             names = tuple(one.name for one in evaluation.info.benchmarks)
-            found[evaluation.info.mode, names] = Shown(evaluation.info, measured(evaluation))
+            shown = Shown(evaluation.info, measured(evaluation))
         except GuardUIError:
             continue  # deleted or broken since: the card says what is there
+        found.pop((evaluation.info.mode, names), None)  # so that the newest stands last
+        found[evaluation.info.mode, names] = shown
     return list(found.values())
 
 
@@ -141,12 +146,23 @@ def sources_of(results: Sequence[Shown]) -> list[str]:
 
 
 def eval_results(results: Sequence[Shown]) -> Iterator[Any]:
-    """The figures as `huggingface_hub.EvalResult`, for `model-index`."""
+    """The figures as `huggingface_hub.EvalResult`, for `model-index`.
+
+    `results` come in the order of time: of a benchmark asked twice in one way, the newest counts.
+    """
     from huggingface_hub import EvalResult
 
-    for one in results:
+    newest = {
+        (one.info.mode, part.name): number
+        for number, one in enumerate(results)
+        for part in one.info.benchmarks
+        if _has_rows(one, part.name)
+    }
+    for number, one in enumerate(results):
         ways = {"mode": one.info.mode, "parse_failure_policy": "wrong_once"}
         for part in one.info.benchmarks:
+            if newest.get((one.info.mode, part.name)) != number:
+                continue
             measured = one.scored.benchmarks[part.name]
             figures = {
                 "f1": (f"F1 ({POSITIVE[part.task]})", measured.scores.f1),
@@ -173,6 +189,11 @@ def eval_results(results: Sequence[Shown]) -> Iterator[Any]:
                     metric_name=name,
                     metric_value=round(float(value), 6),
                 )
+
+
+def _has_rows(one: Shown, benchmark: str) -> bool:
+    measured = one.scored.benchmarks.get(benchmark)
+    return measured is not None and measured.counts.rows > 0
 
 
 def _name(name: str) -> str:

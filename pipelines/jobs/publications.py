@@ -10,15 +10,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import audit, jobs
+from db.access_models import AuditRow
 from db.models import Artifact, Event
 from db.session import Database
 from pipelines.evaluations import read_evaluation
 from pipelines.hub_history import History, Publication
 from pipelines.jobs.study_votes import read_study
 from pipelines.mining import weights_sha256
-from pipelines.schema import GuardUIError
+from pipelines.schema import GuardUIError, InputError
 
 EVENT = "hub"
+OWN_TOKEN = "own_token"
+"""The event of a push whose token was typed in: that it was, and no word of which."""
 
 
 def history_of(database: Database, path: Path) -> History:
@@ -81,7 +84,32 @@ def keep_publication(database: Database, job_id: int, publication: Publication) 
         source = _artifact_at(session, Path(str((job.resolved or {}).get("what")))) if job else None
         if source is not None and source.job_id not in (None, job_id):
             jobs.add_event(session, int(source.job_id or 0), EVENT, data=data | {"job": job_id})
-        audit.record(session, "hub.push", f"job:{job_id}", **data)
+        with audit.acting(_who_started(session, job_id)):
+            audit.record(session, "hub.push", f"job:{job_id}", **data)
+
+
+def _who_started(session: Session, job_id: int) -> audit.Actor:
+    """Whoever launched or last resumed the job; the job itself where nobody is on record."""
+    query = (
+        select(AuditRow)
+        .where(AuditRow.subject == f"job:{job_id}", AuditRow.act.in_(("job.launch", "job.resume")))
+        .order_by(AuditRow.id.desc())
+    )
+    row = session.scalar(query.limit(1))
+    if row is None:
+        return audit.Actor(f"job {job_id}", "researcher", "job")
+    return audit.Actor(row.actor, row.role, row.entrance)
+
+
+def check_resumable(session: Session, job_id: int) -> None:
+    """Raises InputError for a push with a token of somebody's own, which is kept nowhere: it
+    mustn't go on with the server's."""
+    if jobs.events(session, job_id, kind=OWN_TOKEN, limit=1):
+        raise InputError(
+            f"job={job_id}: was started with a token of its own, which is kept nowhere, so it "
+            "can't be resumed",
+            advice="Launch it again with a token: what has arrived isn't sent a second time.",
+        )
 
 
 def publications_of(session: Session, job_id: int) -> Sequence[Event]:

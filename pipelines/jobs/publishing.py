@@ -17,11 +17,12 @@ from db import jobs, leases, lifecycle
 from db.models import Job
 from db.session import Database
 from pipelines import hub
+from pipelines.hub_client import There, look
 from pipelines.hub_history import History, Publication
 from pipelines.jobs.devices import visible_devices
 from pipelines.jobs.launchers import launch_local
 from pipelines.jobs.planning import Planned, check, check_room, insert
-from pipelines.jobs.publications import history_of, write_study
+from pipelines.jobs.publications import OWN_TOKEN, history_of, write_study
 from pipelines.jobs.queue import job_dir, launched
 from pipelines.jobs.references import resolved, with_absolute_paths
 from pipelines.schema import InputError
@@ -36,13 +37,15 @@ BAD_TOKEN = "token: must be one word that begins with hf_, as the Hub's page of 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What would go: (name, bytes, what it is) of each file, and the card."""
+    """What would go: (name, bytes, what it is) of each file, the card, and what is there already,
+    where that can be read."""
 
     repo: str
     kind: hub.Kind
     public: bool
     files: list[tuple[str, int, str]]
     card: str
+    there: There | None = None
 
 
 class _Looking:
@@ -97,7 +100,8 @@ def _prepared(
 
 
 def _as_preview(config: PushConfig, made: hub.Prepared) -> Preview:
-    return Preview(made.repo, made.kind, config.public, made.rows(), made.card)
+    there = look(made.files, made.repo, made.repo_type)
+    return Preview(made.repo, made.kind, config.public, made.rows(), made.card, there)
 
 
 def submit_push(database: Database, values: Mapping[str, Any], token: str) -> int:
@@ -114,6 +118,8 @@ def submit_push(database: Database, values: Mapping[str, Any], token: str) -> in
     check(database, stage, config)
     # Nobody else starts a job of a terminal's, so none starts it without the token.
     job_id = insert(database, [Planned(stage, None, config, None, "foreground")])[0]
+    with database.write() as session:
+        jobs.add_event(session, job_id, OWN_TOKEN)
     _start(database, job_id, token)
     return job_id
 

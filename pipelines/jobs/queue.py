@@ -21,6 +21,7 @@ from pipelines.jobs.planning import Group, Planned, insert, plan_recipe
 from pipelines.jobs.planning import check as check
 from pipelines.jobs.planning import check_room as check_room
 from pipelines.jobs.planning import command_line as command_line
+from pipelines.jobs.publications import check_resumable
 from pipelines.jobs.recipes import get_recipe
 from pipelines.jobs.references import resolve_reference as resolve_reference
 from pipelines.jobs.references import with_absolute_paths
@@ -156,6 +157,7 @@ def resume(database: Database, job_id: int, launcher: str = "local") -> str:
     check_room(get_settings().home)
     with database.write() as session:
         job = _get(session, job_id)
+        check_resumable(session, job_id)
         # It may have had any device; it need not wait for that same one.
         device = lease_for(str(job.config.get("device", "cpu")))
         queued = lifecycle.requeue(session, job_id, launcher, device)

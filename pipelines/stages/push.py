@@ -22,6 +22,7 @@ from pipelines.stages.base import ESSENTIAL, Stage, StageConfig, StageContext
 
 STUDY = re.compile(r"study:(\d{1,9})")
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
+PUBLIC = "and anybody may see it, unless the repository is there already and private: it stays so"
 KINDS = {
     "adapter": "an adapter",
     "model": "a whole model",
@@ -49,8 +50,8 @@ class PushConfig(StageConfig):
     )
     public: bool = Field(
         False,
-        description="Anybody may see it. Without, a new repository is private, and one that is "
-        "public is left alone.",
+        description="Anybody may see a new repository; a private one stays private. Without, a new "
+        "repository is private, and one that is public is left alone.",
         json_schema_extra=ESSENTIAL,
     )
     base: str = Field(
@@ -75,7 +76,7 @@ def check(config: PushConfig) -> list[str]:
     check_name(config.repo)
     if config.base:
         check_name(config.base)
-    seen = "anybody may see it" if config.public else "privately"
+    seen = PUBLIC if config.public else "privately"
     if config.what.startswith(("job:", "artifact:")) or "@v" in config.what:
         return [f"goes to {config.repo}, {seen}"]
     kind = kind_of(config.what)
@@ -126,9 +127,18 @@ def run(config: PushConfig, context: StageContext) -> None:
         sent = hub.upload(prepared, private=not config.public, say=context.activity)
         context.published(
             Publication(
-                sent.repo, prepared.kind, sent.revision, sent.url, sent.changed, len(prepared.files)
+                sent.repo,
+                prepared.kind,
+                sent.revision,
+                sent.url,
+                sent.changed,
+                len(prepared.files),
+                sent.removed,
             )
         )
+    if config.public and sent.private:
+        said = f"{sent.repo} was there and is private; it stays so until you change it at the Hub"
+        context.remark(said, {"repo": sent.repo})
     context.activity("pushed" if sent.changed else "everything was there already")
 
 

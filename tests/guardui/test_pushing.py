@@ -3,6 +3,7 @@ the token."""
 
 import io
 import json
+import os
 import time
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from guardui.jobs_view import Selection, view
 from guardui.render_push import preview_part
 from guardui.tabs.job_push import start
 from pipelines.base_models import read_adapter
+from pipelines.hub_client import There
 from pipelines.jobs import publishing, queue
 from pipelines.jobs.pulling import pull
 from pipelines.jobs.worker import run_job
@@ -107,6 +109,7 @@ def test_an_adapter_goes_with_a_card_of_its_record_and_is_kept_with_its_job(hub,
     with database.read() as session:
         [entry] = audit.entries(session, act="hub.push")
     assert entry.details["revision"] == repo.head.sha
+    assert (entry.actor, entry.entrance) == ("local", "code")  # whoever launched it
     shown = view(database, home, Selection(training))
     assert shown["push"] is True
     assert f'<a href="{hub.endpoint}/ada/guard/tree/{repo.head.sha}"' in shown["headline"]
@@ -131,9 +134,13 @@ def test_a_push_that_broke_is_resumed(hub, database, home):
     assert "the Hub answered 500, the Hub failed" in job.failure["message"]
     hub.faults.clear()
     sent = len(hub.asked("PUT", "/lfs/"))
-    assert queue.resume(database, job.id, "foreground") == "queued"
+    with audit.acting(audit.Actor("ada", "researcher", "page")):
+        assert queue.resume(database, job.id, "foreground") == "queued"
     assert run_job(database, job.id).state == "succeeded"
     assert len(hub.asked("PUT", "/lfs/")) == sent  # nothing large went twice
+    with database.read() as session:
+        [entry] = audit.entries(session, act="hub.push")
+    assert (entry.actor, entry.entrance) == ("ada", "page")
 
 
 def test_a_pair_set_goes_as_a_dataset(hub, database, home, tmp_path):
@@ -158,7 +165,7 @@ def test_a_pair_set_goes_as_a_dataset(hub, database, home, tmp_path):
 def test_a_study_goes_without_names(hub, database, home):
     from guardui import study_acts
 
-    study = draft(database, items=4)
+    study = draft(database, items=2)
     study_acts.open_study(database, study)
     rate(database, home, study, people=("Anna", ""))
     for _ in range(2):
@@ -188,7 +195,13 @@ def test_a_preview_shows_every_file_and_sends_nothing(hub, database, home, tmp_p
     assert "&lt;script&gt;x" in nasty
     written = publishing.write_push(database, values, tmp_path / "out")
     assert written == sorted(name for name, _, _ in found.files)
-    assert not hub.requests
+    assert {one.method for one in hub.requests} == {"GET"}
+    assert found.there is None
+    assert "The repository isn't there yet, or can't be read" in html
+    there = There(private=True, removed=("model.safetensors",))
+    shown = preview_part(replace(found, public=True, there=there))
+    assert "which is private and stays so" in shown
+    assert "removed by this one</strong><ul><li><code>model.safetensors</code>" in shown
 
 
 def test_what_was_pulled_is_an_artifact_with_its_revision(hub, database, home):
@@ -209,19 +222,23 @@ def test_what_was_pulled_is_an_artifact_with_its_revision(hub, database, home):
 def test_a_token_that_was_handed_over_is_found_nowhere(
     hub, database, home, monkeypatch, tmp_path, capfd, caplog
 ):
-    """Two pushes through real workers, one of which the Hub refuses: then everything is read."""
+    """One push through a real worker, one that the Hub refuses: then everything is read."""
     monkeypatch.delenv("HF_TOKEN")
     hub.users[PLANTED] = {"name": "eve", "orgs": [], "role": "write"}
     write_adapter(tmp_path / "adapter")
     values = {"what": str(tmp_path / "adapter"), "repo": "eve/guard"}
     with pytest.raises(InputError, match="token: none is known here"):
         start(database, values, " ")
-    numbers = [
-        start(database, values, f" {PLANTED}\n"),
-        publishing.submit_push(database, values | {"repo": "ada/guard"}, PLANTED),
-    ]
-    states = [_ended(database, number) for number in numbers]
-    assert states == ["succeeded", "failed"]
+    numbers = [start(database, values, f" {PLANTED}\n")]
+    assert _ended(database, numbers[0]) == "succeeded"
+    with monkeypatch.context() as here:  # the worker of the second one is this process
+        here.setattr(publishing, "launch_local", lambda *_: os.getpid())
+        numbers.append(publishing.submit_push(database, values | {"repo": "ada/guard"}, PLANTED))
+        here.setenv("HF_TOKEN", PLANTED)
+        assert run_job(database, numbers[1], foreground=True).state == "failed"
+    with pytest.raises(InputError, match="started with a token of its own") as resumed:
+        queue.resume(database, numbers[1])
+    assert "Launch it again with a token" in resumed.value.advice
     assert hub.repo("eve/guard", "model").private
     with pytest.raises(InputError, match="looks like a token") as caught:
         queue.submit(database, "push", values | {"repo": PLANTED})
@@ -230,7 +247,14 @@ def test_a_token_that_was_handed_over_is_found_nowhere(
     pages = [json.dumps(view(database, home, Selection(number)), default=str) for number in numbers]
     database.dispose()  # what stands in the write-ahead log is read too
 
-    said = [*pages, str(caught.value), str(other.value), caplog.text, *capfd.readouterr()]
+    said = [
+        *pages,
+        str(resumed.value),
+        str(caught.value),
+        str(other.value),
+        caplog.text,
+        *capfd.readouterr(),
+    ]
     assert not [text for text in said if PLANTED in text]
     assert "403, the token may not write there" in pages[1]
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -253,31 +277,6 @@ def _ended(database, number: int) -> str:
 
 
 _pause = time.sleep  # the real one
-
-
-def test_a_push_with_a_token_of_ones_own_does_not_wait(hub, database, home):
-    with database.write() as session:
-        training = jobs.add_job(session, stage="rsft", config={"base_model": BASE}).id
-    values = {"what": f"job:{training}", "repo": "ada/guard"}
-    with pytest.raises(InputError, match="can't wait, and what it needs isn't ready") as caught:
-        publishing.submit_push(database, values, PLANTED)
-    assert "set HF_TOKEN" in caught.value.advice
-    with database.read() as session:
-        assert jobs.get_job(session, training + 1).state == "stopped"
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ({"repo": "ada/x"}, "what: a value is needed"),
-        ({"what": "study:1"}, "repo: a value is needed"),
-        ({"what": "study:1", "repo": "a b"}, "must be NAME or OWNER/NAME"),
-        ({"what": "no/where", "repo": "ada/x"}, "what=.*must be artifact:ID"),
-    ],
-)
-def test_what_cannot_go_is_refused_before_it_is_queued(database, values, said):
-    with pytest.raises(InputError, match=said):
-        queue.submit(database, "push", values, launcher="foreground")
 
 
 def test_a_hub_that_refuses_a_pull_is_named(hub, database, home):

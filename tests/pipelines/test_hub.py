@@ -36,12 +36,17 @@ def adapter(tmp_path: Path) -> Path:
             "r": 2,
             "target_modules": ["q_proj"],
             "base_model_name_or_path": f"{tmp_path}/models/smollm2-135m-instruct",
+            "corda_config": {"cache_file": f"{tmp_path}/Jane Doe/x", "n": [1, f"{tmp_path}/y"]},
         },
     )
     _json(folder / "tokenizer.json", {"model": {"vocab": {"/home/": 1}}})
     _json(
         folder / "tokenizer_config.json",
-        {"pad_token": "<|im_end|>", "name_or_path": f"{tmp_path}/models/smollm2"},
+        {
+            "pad_token": "<|im_end|>",
+            "chat_template": "{{ messages[0].content + ' /think' }}",
+            "name_or_path": f"{tmp_path}/models/smollm2",
+        },
     )
     (folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
     GuardTemplate.default().save(folder)
@@ -113,8 +118,13 @@ def test_no_local_path_and_no_secret_leaves(adapter: Path, tmp_path: Path) -> No
     config = json.loads((out / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == BASE
     assert config["target_modules"] == ["q_proj"]
+    assert config["corda_config"] == {"cache_file": "x", "n": [1, "y"]}
     tokenizer = json.loads((out / "tokenizer_config.json").read_text())
-    assert tokenizer == {"pad_token": "<|im_end|>", "name_or_path": BASE}
+    assert tokenizer == {
+        "pad_token": "<|im_end|>",
+        "chat_template": "{{ messages[0].content + ' /think' }}",
+        "name_or_path": BASE,
+    }
     info = json.loads((out / "training_info.json").read_text())
     assert info["config"]["dataset"] == "train|all.jsonl"
     assert info["config"]["max_new_tokens"] == 64

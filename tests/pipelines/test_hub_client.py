@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.hub_client import full_name, send
+from pipelines.base_models import read_adapter
+from pipelines.hub_client import There, full_name, look, send
 from pipelines.hub_pull import fetch
 from pipelines.schema import HubError, InputError, ModelError
 from pipelines.template import GuardTemplate
@@ -38,7 +39,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
     folder = tmp_path / "push"
     folder.mkdir()
     content = {
-        "README.md": b"---\ntags: [a]\n---\nA card.\n",
+        "README.md": b"---\ntags: [guardui]\n---\nA card.\n",
         "adapter_config.json": b'{"peft_type": "LORA", "base_model_name_or_path": "lab/base"}',
         "adapter_model.safetensors": bytes(range(256)) * 10,
         "other.safetensors": b"small",
@@ -67,15 +68,53 @@ def test_one_private_commit_and_none_twice(hub, files):
     assert len(hub.asked("POST", "/commit/")) == 1
 
     files["README.md"].write_text("---\ntags: [b]\n---\n")
-    del files["other.safetensors"]
-    assert send(files, "ada/guard").revision != sent.revision
+    del files["adapter_model.safetensors"], files["other.safetensors"]
+    newer = send(files, "ada/guard")
+    assert newer.revision != sent.revision
+    assert newer.removed == ("adapter_model.safetensors",)
     lines = [json.loads(line) for line in hub.asked("POST", "/commit/")[-1].body.splitlines()]
     assert [(line["key"], line["value"].get("path")) for line in lines] == [
         ("header", None),
         ("file", "README.md"),
-        ("deletedFile", "other.safetensors"),
+        ("deletedFile", "adapter_model.safetensors"),
     ]
     assert lines[0]["value"]["parentCommit"] == sent.revision
+
+
+THEIRS = ("model.safetensors", "v1/model.safetensors", "lora.safetensors", "data/more.parquet")
+
+
+@pytest.mark.filterwarnings("ignore:It seems that you are about to commit a data file")
+@pytest.mark.parametrize(
+    ("tag", "kind"), [("guardui", "model"), ("mine", "model"), ("guardui", "dataset")]
+)
+def test_only_what_a_push_of_ours_left_is_taken_out(hub, files, tmp_path, tag, kind):
+    """Weights at the top and the tables that we write; and those only beside a card of ours."""
+    earlier = {"README.md": tmp_path / "card.md", "data/pairs.parquet": tmp_path / "table"}
+    earlier |= dict.fromkeys(THEIRS, earlier["data/pairs.parquet"])
+    earlier["README.md"].write_text(f"---\ntags: [{tag}]\n---\n")
+    earlier["data/pairs.parquet"].write_bytes(b"PAR1")
+    send(earlier, "ada/guard", kind)
+    gone = {"model": "model.safetensors", "dataset": "data/pairs.parquet"}[kind]
+    expected = (gone,) if tag == "guardui" else ()
+    found = look(files, "guard", kind)
+    assert found == There(private=True, removed=expected)
+    assert len(hub.repo("ada/guard", kind).commits) == 2
+    assert send(files, "ada/guard", kind).removed == expected
+    left = set(hub.repo("ada/guard", kind).head.tree)
+    assert {*earlier, *files} - left == set(expected)
+
+
+def test_what_cannot_be_read_is_not_looked_at(hub, files):
+    assert look(files, "ada/none") is None
+    hub.fail("GET", "/api/models/", 503, 99)
+    assert look(files, "ada/guard") is None
+
+
+def test_a_public_push_leaves_a_private_repository_private(hub, files):
+    hub.add_repo("ada/guard", private=True)
+    assert send(files, "ada/guard", private=False).private
+    assert not send(files, "ada/other", private=False).private
 
 
 def test_a_name_alone_is_one_under_ones_own(hub, files):
@@ -242,6 +281,12 @@ def test_what_cannot_be_pulled_is_named(hub, files):
         fetch("ada/guard", "nope")
     with pytest.raises(ModelError, match=r"no guard_template\.json"):
         fetch("ada/guard")
+    files["adapter_config.json"].write_text('{"base_model_name_or_path": "/srv/models/base"}')
+    send(files, "ada/elsewhere")
+    with pytest.raises(ModelError, match="names the base model '/srv/models/base', must be a Hub"):
+        fetch("ada/elsewhere")
+    with pytest.raises(ModelError, match="ada/elsewhere: names the base model"):
+        read_adapter("ada/elsewhere")
     only = {"pytorch_model.bin": files["pytorch_model.bin"]}
     send(only, "ada/pickled")
     with pytest.raises(ModelError, match="neither an adapter nor whole weights as safetensors"):
