@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +31,15 @@ from pipelines.jobs.references import (
     with_absolute_paths,
 )
 from pipelines.jobs.steps import Recipe, Step, refuse_unused, values_of
-from pipelines.schema import DiskFullError, GuardUIError
+from pipelines.schema import DiskFullError, GuardUIError, InputError
 from pipelines.stages import get_stage
 from pipelines.stages.base import Config, Stage, StageConfig, build_config
 from pipelines.stages.data import DataConfig, load, shared_reads
 from pipelines.stages.trained import expecting
 
 MIN_FREE_BYTES = 200 * 2**20
+TRAINING = {"rsft": ("datasets", "trl"), "hsdpo": ("datasets", "trl")}
+"""The libraries of stages that a Space leaves out."""
 Links = Mapping[str, str | Sequence[str]]
 
 
@@ -111,8 +115,17 @@ def check(
     `links` and `made_by` as in `ready`. Raises a GuardUIError where a reference names nothing or
     the stage says that it can't work.
     """
+    _need_libraries(stage.name)
     with ready(database, config, links, made_by) as prepared:
         return stage.check(prepared)
+
+
+def _need_libraries(stage: str) -> None:
+    if "SPACE_ID" in os.environ and not all(map(find_spec, TRAINING.get(stage, ()))):
+        raise InputError(
+            f"stage={stage}: this Space has no training libraries",
+            advice="Train on a machine of your own, push the adapter, and name it to the Space.",
+        )
 
 
 @contextmanager
