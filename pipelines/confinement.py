@@ -4,7 +4,7 @@ in folders of the home from elsewhere. Hub ids and the names of what jobs made a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -25,20 +25,26 @@ def confined(home: Path | None) -> Iterator[None]:
         _home.reset(token)
 
 
-def check_values(values: Mapping[str, Any]) -> None:
-    """Raises InputError for the first value that names a place which the caller may not name."""
+def check_values(values: Mapping[str, Any], references: Collection[str] = ()) -> None:
+    """Raises InputError for the first value that names a place which the caller may not name.
+
+    `references` are the names of those that are files, folders, models or data sets if anything;
+    a bare word elsewhere, such as the name of a run, is no place.
+    """
     if _home.get() is not None:
         for name, value in values.items():
-            _check(name, value)
+            _check(name, value, bare=name in references)
 
 
-def check_place(name: str, value: str) -> None:
+def check_place(name: str, value: str, *, bare: bool = True) -> None:
     """Raises InputError where `value` is a place that the caller may not name.
 
-    The same is said whether something is there or not: nobody can ask what this machine has.
+    An address is refused with the same words whether something is there or not. With `bare`, a
+    name without a slash is refused where the server's working directory has a file or folder so
+    called, for as a reference that is what it would mean.
     """
     home = _home.get()
-    if home is None or not _is_place(value):
+    if home is None or not _is_place(value, bare):
         return
     try:
         place = Path(value).expanduser().resolve()
@@ -54,21 +60,31 @@ def check_place(name: str, value: str) -> None:
     )
 
 
-def _check(name: str, value: Any) -> None:
+def _check(name: str, value: Any, *, bare: bool) -> None:
     if isinstance(value, str):
-        check_place(name, value)
+        check_place(name, value, bare=bare)
     elif isinstance(value, Mapping):
         for one in value.values():
-            _check(name, one)
+            _check(name, one, bare=bare)
     elif isinstance(value, list | tuple):
         for one in value:
-            _check(name, one)
+            _check(name, one, bare=bare)
 
 
-def _is_place(value: str) -> bool:
+def _is_place(value: str, bare: bool) -> bool:
     if value.startswith(("/", "~", "\\")) or ".." in value.replace("\\", "/").split("/"):
         return True
+    if not value or not (bare or "/" in value or "." in value) or _is_alias(value):
+        return False
     try:
-        return ("/" in value or "." in value) and Path(value).exists()
+        return Path(value).exists()
     except (OSError, ValueError):  # too long for a name, or with a NUL in it
         return False
+
+
+def _is_alias(value: str) -> bool:
+    """Whether a name means something of GuardUI's before it could mean a file."""
+    from pipelines.benchmark_catalogue import BENCHMARKS
+    from pipelines.demo_base import ALIASES
+
+    return value == "starter" or value in ALIASES or value in BENCHMARKS

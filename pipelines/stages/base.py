@@ -126,7 +126,7 @@ def build_config(
     Raises ConfigError with one `field=value: what is allowed` line a fault, and InputError for a
     file that the caller may not name.
     """
-    check_values(values or {})
+    check_values(values or {}, reference_fields(stage.config))
     merged: dict[str, Any] = {}
     if preset:
         if preset not in stage.presets:

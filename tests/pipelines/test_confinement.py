@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from guardui.access import TERMINAL, Role, Visitor, acting_as
-from pipelines.confinement import check_place, confined
+from pipelines.confinement import check_place, check_values, confined
 from pipelines.jobs.references import resolve_reference
 from pipelines.schema import InputError
 from pipelines.settings import Settings
@@ -56,6 +58,25 @@ def test_a_researcher_elsewhere_launches_nothing_on_other_files(home: Settings) 
         build_config(stage, "smollm2-demo", {"dataset": "owner/name"})
     with acting_as(TERMINAL):
         build_config(stage, "smollm2-demo", {"dataset": "/etc/passwd"})
+
+
+def test_a_bare_name_is_no_file_of_the_servers_folder(
+    home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("Documents", "starter", "ToxicChat"):
+        Path(name).mkdir()
+    stage = get_stage("rsft")
+    with acting_as(ELSEWHERE):
+        with pytest.raises(InputError, match="dataset=Documents: is outside"):
+            build_config(stage, "smollm2-demo", {"dataset": "Documents"})
+        for name in ("starter", "ToxicChat", "owner/name", "not-here", "job:1", "artifact:1", ""):
+            check_place("dataset", name)
+        # A word that names no file, such as a run's, may be what a folder is called.
+        check_values({"name": "Documents"}, ["dataset"])
+        with pytest.raises(InputError, match="benchmarks=Documents"):
+            check_values({"benchmarks": ["starter", "Documents"]}, ["benchmarks"])
+    build_config(stage, "smollm2-demo", {"dataset": "Documents"})
 
 
 def test_an_adapter_elsewhere_is_not_looked_for(home: Settings, database: object) -> None:
