@@ -6,12 +6,14 @@ no visitor, such as the terminal or a job, is a researcher: it has the home's fi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from db.audit import Actor, acting
@@ -133,6 +135,10 @@ MINUTELY = {Role.PUBLIC: 20, Role.ANNOTATOR: 60}
 """Moderations that a visitor may ask for within a minute; a researcher may ask for any number."""
 KEY_MINUTELY = 600
 SECONDS = 60
+SWEEP = 500
+"""Counts between two looks for what is kept of visitors who are long gone."""
+_counts = itertools.count(1)
+_counting = Lock()
 
 
 @cache
@@ -149,9 +155,23 @@ def count(what: str, who: str, most: int, seconds: int = SECONDS) -> None:
     from limits import RateLimitItemPerSecond
 
     limit = RateLimitItemPerSecond(most, seconds)
-    if not limiter().hit(limit, what, who):
+    with _counting:
+        _drop_old()
+        counted = limiter().hit(limit, what, who)
+    if not counted:
         wait = wait_for(what, who, most, seconds)
         raise RateLimited(f"{what}: at most {most} within {seconds} s from one visitor", wait)
+
+
+def _drop_old() -> None:
+    """The storage empties the lists of those who came long ago, but keeps their keys."""
+    from limits.storage import MemoryStorage
+
+    storage = limiter().storage
+    assert isinstance(storage, MemoryStorage)
+    if next(_counts) % SWEEP == 0:
+        for key in [key for key, held in list(storage.events.items()) if not held]:
+            storage.events.pop(key, None)
 
 
 def wait_for(what: str, who: str, most: int, seconds: int = SECONDS) -> int:

@@ -6,6 +6,7 @@ import ipaddress
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 from guardui.access import Role, Visitor, public_may_classify
@@ -16,6 +17,7 @@ from pipelines.schema import InputError
 from pipelines.settings import Settings
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+OF_PROXIES = ("x-forwarded-for", "x-forwarded-host", "forwarded", "x-real-ip", "via")
 
 
 def is_loopback(host: str) -> bool:
@@ -41,6 +43,8 @@ class Asked:
     navigates: bool
     cookie: str
     bearer: str
+    forwarded: bool
+    """Whether a proxy says that the request is somebody else's."""
 
     @property
     def is_foreign(self) -> bool:
@@ -49,6 +53,20 @@ class Asked:
         if self.site in ("cross-site", "same-site"):
             return True
         return bool(self.origin) and self.origin.partition("://")[2].lower() != self.host
+
+
+def client_key(address: str) -> str:
+    """What a client is counted by: an IPv4 address, or the /64 of an IPv6 one, of which whoever
+    has one has all."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0].strip("[]"))
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, 64), strict=False))
 
 
 def asked(scope: Mapping[str, Any], settings: Settings) -> Asked:
@@ -69,13 +87,14 @@ def asked(scope: Mapping[str, Any], settings: Settings) -> Asked:
     return Asked(
         scope["method"],
         host.lower(),
-        client,
+        client_key(client),
         secure,
         headers.get("origin", ""),
         headers.get("sec-fetch-site", ""),
         headers.get("sec-fetch-mode") == "navigate" and scope["method"] in ("GET", "HEAD"),
         cookie_of(headers.get("cookie", "")),
         bearer.strip() if kind.lower() == "bearer" else "",
+        any(name in headers for name in OF_PROXIES),
     )
 
 
@@ -86,8 +105,10 @@ class Doors:
         self.settings, self.host = settings, host
         self.users = Users(settings.users_file)
         self.sessions = Sessions(settings, self.users)
-        self.logins = bool(self.users)
+        self.logins = self.users.has_researcher
         self.open = is_loopback(host) and not (settings.demo or settings.proxy or self.logins)
+        self._met: set[tuple[str, float]] = set()
+        self._lock = Lock()
         self.hub_names = {
             one.strip().lower() for one in settings.researchers.split(",") if one.strip()
         }
@@ -104,21 +125,23 @@ class Doors:
         return Role.ANNOTATOR if closed else Role.PUBLIC
 
     def check(self) -> None:
-        """Raises InputError where others reach the page and nobody has a login."""
-        if self.open or self.settings.demo or self.logins:
+        """Raises InputError where others reach the page and no researcher can log in."""
+        if self.settings.demo or self.has_researchers:
             return
         reason = "GUARDUI_PROXY is set" if is_loopback(self.host) else f"host={self.host}"
         raise InputError(
-            f"{reason}: others would reach this page, and nobody has a login yet",
+            f"{reason}: others would reach this page, and no researcher has a login yet",
             advice="Make one with `guardui users add NAME`, or a link that makes one with "
-            "`guardui users invite`. GUARDUI_DEMO=1 offers moderation and rating to everybody "
-            "without a login. On 127.0.0.1, the default, no login is needed.",
+            "`guardui users invite --role researcher`. GUARDUI_DEMO=1 offers moderation and "
+            "rating to everybody without a login. On 127.0.0.1, the default, no login is needed.",
         )
 
     def said(self) -> str:
         """One line for the start: who may come in."""
         if self.open:
-            return "Open without a login, to this machine only."
+            waiting = self.users.read().users
+            more = " Logins count once a researcher has one." if waiting else ""
+            return f"Open without a login, to this machine only.{more}"
         free = "Rate" if self.settings.public == "rate" else "nothing"
         if public_may_classify(self.settings):
             free = "Classify and Rate"
@@ -153,14 +176,33 @@ class Doors:
                 return Visitor(Role.RESEARCHER, "local", request.client, at_machine=True)
         return Visitor(Role.PUBLIC, "", request.client)
 
+    def first_seen(self, visitor: Visitor, session: Mapping[str, Any] | None) -> bool:
+        """Whether a researcher's Hub login is met for the first time since the start. Others stay
+        unnamed: of who rates only a hash is kept."""
+        account = hub_account(session) if visitor.role is Role.RESEARCHER and on_space() else None
+        if account is None or session is None or account[1] != visitor.name:
+            return False
+        login, present = (visitor.name, _expiry(session)), time.time()
+        with self._lock:
+            self._met = {one for one in self._met if one[1] > present}
+            fresh = login not in self._met
+            self._met.add(login)
+        return fresh
+
     def _by_hub(self, session: Mapping[str, Any] | None) -> tuple[str, Role] | None:
         account = hub_account(session) if on_space() else None
         if account is None or session is None:
             return None
         info = session["oauth_info"]
-        if float(info.get("expires_at") or 0) < time.time():
+        if _expiry(session) < time.time():
             return None
         groups = (info.get("userinfo") or {}).get("orgs") or []
         names = {account[1].lower()}
-        names |= {str(one.get("preferred_username") or one.get("name")).lower() for one in groups}
+        # An organisation's `name` is free text that its owner chose; this is its address.
+        names |= {str(one.get("preferred_username") or "").lower() for one in groups}
+        names.discard("")
         return account[1], Role.RESEARCHER if names & self.hub_names else Role.PUBLIC
+
+
+def _expiry(session: Mapping[str, Any]) -> float:
+    return float(session["oauth_info"].get("expires_at") or 0)

@@ -11,7 +11,8 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from starlette.requests import ClientDisconnect
 
 from db import api_keys
 from db.api_keys import USED_SECONDS
+from db.audit import record
 from db.base import now
 from db.session import Database
 from guardui.access import (
@@ -31,6 +33,7 @@ from guardui.access import (
     acting_as,
     count,
     public_may_classify,
+    wait_for,
 )
 from guardui.doors import Asked, Doors, asked
 from guardui.gate_headers import Body, security_headers, with_headers
@@ -47,6 +50,8 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MINUTELY = 600
 """Writes within a minute from one address without a login: a room of annotators behind one."""
+WRONG_KEYS = 60
+"""API keys that don't count, within a minute from one address."""
 AT_ONCE = 100
 """Requests that one such address may have open: each page holds one or two for news."""
 
@@ -120,15 +125,34 @@ class Gate:
             raise Refused(
                 421, "host", f"host={request.host[:80]}: this GuardUI answers on localhost only"
             )
+        if self.doors.open and request.forwarded:
+            raise Refused(
+                421,
+                "proxy",
+                "a proxy sent this, and this GuardUI asks nobody for a login; set GUARDUI_PROXY=1 "
+                "and make a login with `guardui users add NAME`",
+            )
         if request.bearer.startswith(api_keys.BEGINNING):
             return await asyncio.to_thread(self._by_key, request)
         # Users are read from a file where it has changed, and codes from the database.
-        return await asyncio.to_thread(self.doors.visitor, request, scope.get("session"))
+        return await asyncio.to_thread(self._by_login, request, scope.get("session"))
+
+    def _by_login(self, request: Asked, held: Mapping[str, Any] | None) -> Visitor:
+        visitor = self.doors.visitor(request, held)
+        if self.doors.first_seen(visitor, held):
+            with acting_as(visitor), self.database.write() as session:
+                record(session, "login.begin", f"user:{visitor.name}", by="hub")
+        return visitor
 
     def _by_key(self, request: Asked) -> Visitor:
+        wrong = ("wrong keys", request.client, WRONG_KEYS)
+        if wait := wait_for(*wrong):
+            raise Refused(429, RateLimited.code, "too many wrong keys", wait)
         with self.database.read() as session:
             key = api_keys.find(session, request.bearer)
             if key is None:
+                with suppress(RateLimited):
+                    count(*wrong)
                 raise Refused(401, "key", "key: is not known, has expired, or was revoked")
             found, scopes = (key.id, key.name), frozenset(key.scopes)
             due = key.used_at is None or (now() - key.used_at).total_seconds() > USED_SECONDS

@@ -116,8 +116,13 @@ def hub_hash(settings: Settings, study_id: int, account: str) -> str:
 
 
 def on_space() -> bool:
-    """Whether this is a Hugging Face Space where people can log in with their Hub account."""
-    return bool(os.environ.get("SPACE_ID") and os.environ.get("OAUTH_CLIENT_ID"))
+    """Whether this is a Hugging Face Space where people can log in with their Hub account.
+
+    Gradio takes SYSTEM for the sign of a Space: without it the login that it offers is a mock,
+    which makes everybody the owner. Without the secret it signs sessions with a known text.
+    """
+    given = ("SPACE_ID", "OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET")
+    return os.environ.get("SYSTEM") == "spaces" and all(os.environ.get(one) for one in given)
 
 
 def hub_account(session: Mapping[str, Any] | None) -> tuple[str, str] | None:

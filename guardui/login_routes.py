@@ -35,6 +35,9 @@ HEADERS = {
 }
 # A hash takes 64 MiB and a tenth of a second of a core.
 _hashing = BoundedSemaphore(2)
+# (name, address) of who has logged in since the start; the oldest are forgotten.
+_known: dict[tuple[str, str], None] = {}
+KNOWN = 10_000
 
 
 def login_routes(database: Database, doors: Doors) -> list[Route]:
@@ -56,8 +59,9 @@ def login_routes(database: Database, doors: Doors) -> list[Route]:
             return _html(logout_page(visitor.name)) if visitor.name else _to("/")
         doors.sessions.end(cookie_of(request.headers.get("cookie", "")))
         request.scope.get("session", {}).pop("oauth_info", None)
-        with database.write() as session:
-            record(session, "login.end", f"user:{visitor.name}")
+        if visitor.name and not visitor.at_machine:  # nobody else has a login to end
+            with database.write() as session:
+                record(session, "login.end", f"user:{visitor.name}")
         answer = _to("/login" if doors.logins else "/")
         answer.headers["Set-Cookie"] = set_cookie("", secure=_secure(request, doors))
         return answer
@@ -69,21 +73,31 @@ def login_routes(database: Database, doors: Doors) -> list[Route]:
 def _log_in(database: Database, doors: Doors, request: Request, given: dict[str, str]) -> Response:
     name, goes_to = given.get("name", "")[:40], _local(given.get("next", "/"))
     client = visitor_of(request).client
+    person = (name.casefold(), client)
     guesses = [
         (f"login by {kind}", who, most, seconds)
-        for (kind, most, seconds), who in zip(GUESSES, (client, name), strict=True)
+        for (kind, most, seconds), who in zip(GUESSES, (client, person[0]), strict=True)
     ]
-    wait = max(wait_for(*one) for one in guesses)
+    # Whoever guesses a name elsewhere doesn't lock out its owner where they have logged in before.
+    hindering = guesses[:1] if person in _known else guesses
+    wait, user = max(wait_for(*one) for one in hindering), None
+    if not wait:
+        with _hashing:  # those that waited here together are asked again one by one
+            wait = max(wait_for(*one) for one in hindering)
+            if not wait:
+                user = doors.users.check(name, given.get("password", ""))
+                if user is None:
+                    for one in guesses:
+                        _note_failure(*one)
     if wait:
         said = f"Too many wrong passwords. Try again in {_minutes(wait)}."
         return _html(_login_page(doors, goes_to, said, name), 429, {"Retry-After": str(wait)})
-    with _hashing:
-        user = doors.users.check(name, given.get("password", ""))
     if user is None:
-        for one in guesses:
-            _note_failure(*one)
         logger.warning("login: %.40r refused, from %s", name, client)
         return _html(_login_page(doors, goes_to, "This name and password don't fit.", name), 403)
+    while len(_known) >= KNOWN:
+        _known.pop(next(iter(_known)), None)
+    _known[person] = None
     return _welcomed(database, doors, request, user, "login.begin", goes_to)
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 INVITE_DAYS = 7
 SHORTEST, LONGEST = 10, 200
+NO_INVITE = "invite: this link was used, has expired, or never was one"
+RESERVED = {"local", "terminal", "public", "annotator", "researcher"}
+"""What the audit log calls people without a login, and roles."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,39}")
 
 
@@ -86,10 +89,12 @@ class Users:
         self._seen: tuple[int, int] | None = None
         self._register = Register()
 
-    def __bool__(self) -> bool:
-        """Whether anybody may log in, or is invited to."""
+    @property
+    def has_researcher(self) -> bool:
+        """Whether a researcher may log in, or is invited to by a link that still counts."""
         register = self.read()
-        return bool(register.users or register.invites)
+        invites = [one for one in register.invites.values() if not one.expired]
+        return any(one.role is Role.RESEARCHER for one in (*register.users.values(), *invites))
 
     def read(self) -> Register:
         """The file as it is now. Raises InputError where it isn't one of users."""
@@ -107,7 +112,8 @@ class Users:
         """The user with this name and password. Takes as long where there is no such name."""
         from argon2.exceptions import InvalidHashError, VerificationError
 
-        user = self.read().users.get(name)
+        register = self.read()
+        user = register.users.get(_same(register, name) or name)
         try:
             hasher().verify(user.hash if user else _nobodys_hash(), password[:LONGEST])
         except (VerificationError, InvalidHashError):
@@ -116,17 +122,11 @@ class Users:
 
     def add(self, name: str, role: Role, password: str) -> User:
         """Makes a user, or gives one another password and role, which ends their sessions."""
-        if not _NAME.fullmatch(name):
-            raise InputError(
-                f"name={name}: must be 1 to 40 letters, digits, dots, dashes or @, the first a "
-                "letter or digit"
-            )
-        if role is Role.PUBLIC:
-            raise InputError("role=public: must be annotator or researcher")
-        if not SHORTEST <= len(password) <= LONGEST:
-            raise InputError(f"password: must have {SHORTEST} to {LONGEST} characters")
-        user = User(name, role, hasher().hash(password), datetime.now(UTC).isoformat())
+        user = _made(name, role, password)
         with self._changing() as register:
+            other = _same(register, name)
+            if other not in (None, name):
+                raise InputError(f"name={name}: differs from {other} in nothing but capitals")
             register.users[name] = user
         return user
 
@@ -156,24 +156,46 @@ class Users:
         or the name is taken: a link must not give away somebody else's login."""
         invite = self.invited(secret)
         if invite is None:
-            raise InputError("invite: this link was used, has expired, or never was one")
-        if name in self.read().users:
-            raise InputError(f"name={name}: is taken")
-        user = self.add(name, invite.role, password)
-        with self._changing() as register:
-            if register.invites.pop(_digest(secret), None) is None:
-                register.users.pop(name, None)  # of two at once the first has it
-                raise InputError("invite: this link was used, has expired, or never was one")
+            raise InputError(NO_INVITE)
+        user = _made(name, invite.role, password)
+        with self._changing() as register:  # of two at once the first has it
+            invite = register.invites.pop(_digest(secret), None)
+            if invite is None or invite.expired:
+                raise InputError(NO_INVITE)
+            if _same(register, name) is not None:
+                raise InputError(f"name={name}: is taken")
+            register.users[name] = user
         return user
 
     @contextmanager
     def _changing(self) -> Iterator[Register]:
+        """The file as it is, for nobody else to change; what is raised inside changes nothing."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             register = _parsed(self.path) if self.path.exists() else Register()
             yield register
             _write(self.path, register)
+
+
+def _made(name: str, role: Role, password: str) -> User:
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"name={name}: must be 1 to 40 letters, digits, dots, dashes or @, the first a "
+            "letter or digit"
+        )
+    if name.casefold() in RESERVED:
+        raise InputError(f"name={name}: means somebody else here, must be another name")
+    if role is Role.PUBLIC:
+        raise InputError("role=public: must be annotator or researcher")
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise InputError(f"password: must have {SHORTEST} to {LONGEST} characters")
+    return User(name, role, hasher().hash(password), datetime.now(UTC).isoformat())
+
+
+def _same(register: Register, name: str) -> str | None:
+    """The name of a user that is this one but for capitals."""
+    return next((one for one in register.users if one.casefold() == name.casefold()), None)
 
 
 def _digest(secret: str) -> str:

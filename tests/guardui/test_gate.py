@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from limits.storage import MemoryStorage
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -16,9 +19,10 @@ from db import api_keys
 from db.audit import entries
 from db.session import Database, open_database
 from guardui import access
+from guardui import login_routes as login_routes_module
 from guardui.access import RateLimited, Role, Visitor, acting_as, current
 from guardui.access_routes import researchers_only
-from guardui.doors import Doors
+from guardui.doors import Doors, asked, client_key
 from guardui.gate import Gate
 from guardui.gate_headers import BODY_SECONDS
 from guardui.login_routes import login_routes
@@ -43,6 +47,7 @@ def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 def database(home: Settings) -> Iterator[Database]:
     opened = open_database(home.database_url)
     access.limiter.cache_clear()
+    login_routes_module._known.clear()
     yield opened
     opened.dispose()
 
@@ -139,11 +144,15 @@ def test_an_address_that_others_reach_demands_a_login(
     home: Settings, host: str, settings: dict[str, int]
 ) -> None:
     closed = Doors(home.model_copy(update=settings), host)
-    with pytest.raises(InputError, match="nobody has a login yet") as refused:
+    with pytest.raises(InputError, match="no researcher has a login yet") as refused:
         closed.check()
     assert "guardui users add" in str(refused.value.advice)
     Doors(home.model_copy(update={"demo": True}), host).check()
     Doors(home, "127.0.0.1").check()
+    closed.users.invite(Role.ANNOTATOR)
+    with pytest.raises(InputError, match="no researcher"):
+        Doors(home.model_copy(update=settings), host).check()
+    assert Doors(home, "127.0.0.1").open  # an annotator's invite locks nobody out
     closed.users.invite(Role.RESEARCHER)
     Doors(home.model_copy(update=settings), host).check()
 
@@ -219,6 +228,117 @@ def test_guessing_is_slowed_by_address_and_by_name(lab: TestClient) -> None:
     assert 0 < int(slowed.headers["retry-after"]) <= 300
     other = lab.post("/login", data=right, headers={"X-Forwarded-For": "10.0.0.2"})
     assert other.status_code == 303
+    for number in range(3, 6):
+        guesser = {"X-Forwarded-For": f"10.0.0.{number}"}
+        codes += [lab.post("/login", data=wrong, headers=guesser).status_code for _ in range(10)]
+    assert codes[-1] == 429  # 30 of one name; its owner still comes in from where they did
+    for address, status in (("10.0.0.2", 303), ("10.0.0.9", 429)):
+        again = lab.post("/login", data=right, headers={"X-Forwarded-For": address})
+        assert again.status_code == status
+
+
+def test_wrong_keys_are_counted_by_address(
+    lab: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guardui.gate.WRONG_KEYS", 3)
+    wrong = {"Authorization": "Bearer gu_wrong", "X-Forwarded-For": "10.0.0.1"}
+    codes = [lab.get("/", headers=wrong).status_code for _ in range(5)]
+    assert codes == [401] * 3 + [429] * 2
+    assert lab.get("/", headers=wrong | {"X-Forwarded-For": "10.0.0.2"}).status_code == 401
+
+
+def test_nobody_who_is_not_logged_in_writes_to_the_log(
+    lab: TestClient, served: Served, database: Database
+) -> None:
+    assert lab.post("/logout").status_code == 303
+    assert served("127.0.0.1", demo=True).post("/logout").status_code == 303
+    with database.read() as session:
+        assert list(entries(session)) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("testclient", "testclient"),
+    ],
+)
+def test_who_has_a_network_is_counted_as_one(address: str, counted: str) -> None:
+    assert client_key(address) == counted
+
+
+def test_counts_of_those_long_gone_are_dropped(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "SWEEP", 1)
+    storage = access.limiter().storage
+    assert isinstance(storage, MemoryStorage)
+    storage.events |= {f"gone {number}": [] for number in range(100)}
+    access.count("requests", "here", 5)
+    assert [key for key in storage.events if key.startswith("gone")] == []
+    assert len(storage.events) == 1
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Via", "Forwarded"])
+def test_a_page_without_logins_takes_nothing_from_a_proxy(served: Served, header: str) -> None:
+    answer = served().get("/", headers={header: "1.2.3.4"})
+    assert answer.status_code == 421
+    assert "GUARDUI_PROXY" in answer.text
+    assert "guardui users add" in answer.text
+
+
+SPACE = {"SYSTEM": "spaces", "SPACE_ID": "me/space"}
+HUB_LOGIN = {"OAUTH_CLIENT_ID": "id", "OAUTH_CLIENT_SECRET": "secret"}
+
+
+def hub_session(login: str, hours: float = 1, **org: str) -> dict[str, Any]:
+    account = {"sub": "7", "preferred_username": login, "orgs": [org] if org else []}
+    return {"oauth_info": {"userinfo": account, "expires_at": time.time() + 3_600 * hours}}
+
+
+@pytest.mark.parametrize(
+    ("session", "role"),
+    [
+        (hub_session("Ada"), Role.RESEARCHER),
+        (hub_session("eve"), Role.PUBLIC),
+        (hub_session("eve", preferred_username="my-lab"), Role.RESEARCHER),
+        (hub_session("eve", name="my-lab"), Role.PUBLIC),  # free text of its owner's choice
+        (hub_session("eve", name="ada"), Role.PUBLIC),
+        (hub_session("Ada", hours=-1), Role.PUBLIC),
+        ({}, Role.PUBLIC),
+    ],
+)
+def test_the_hub_names_the_researchers_of_a_space(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, session: dict[str, Any], role: Role
+) -> None:
+    for name, value in (SPACE | HUB_LOGIN).items():
+        monkeypatch.setenv(name, value)
+    doors = Doors(home.model_copy(update={"researchers": "ada, my-lab"}), "0.0.0.0")
+    scope = {"method": "GET", "headers": [], "client": ("10.0.0.1", 1), "scheme": "https"}
+    visitor = doors.visitor(asked(scope, doors.settings), session)
+    assert visitor.role is role
+    # What a researcher's login begins is written down once, and nobody else's name.
+    seen = [doors.first_seen(visitor, session) for _ in range(2)]
+    assert seen == [role is Role.RESEARCHER, False]
+    foreign = scope | {"headers": [(b"sec-fetch-site", b"cross-site")]}
+    assert doors.visitor(asked(foreign, doors.settings), session).role is Role.PUBLIC
+
+
+@pytest.mark.parametrize("missing", [*SPACE, *HUB_LOGIN])
+def test_a_login_that_gradio_would_mock_counts_nowhere(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    for name, value in (SPACE | HUB_LOGIN).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv(missing)
+    doors = Doors(home.model_copy(update={"researchers": "ada"}), "0.0.0.0")
+    scope = {"method": "GET", "headers": [], "client": ("10.0.0.1", 1), "scheme": "https"}
+    visitor = doors.visitor(asked(scope, doors.settings), hub_session("ada"))
+    assert visitor.role is Role.PUBLIC
+    assert not doors.has_researchers
 
 
 def test_text_in_the_login_is_shown_as_text(lab: TestClient) -> None:

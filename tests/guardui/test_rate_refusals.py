@@ -246,8 +246,10 @@ def test_a_study_is_locked_before_it_is_hashed(database: Database) -> None:
 def test_a_login_that_ended_is_said_to_have(
     database: Database, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SPACE_ID", "me/space")
-    monkeypatch.setenv("OAUTH_CLIENT_ID", "id")
+    of_a_space = {"SYSTEM": "spaces", "SPACE_ID": "me/space"}
+    of_its_login = {"OAUTH_CLIENT_ID": "id", "OAUTH_CLIENT_SECRET": "secret"}
+    for variable, value in (of_a_space | of_its_login).items():
+        monkeypatch.setenv(variable, value)
     study = open_study(database, [new_item(0)])
     reply = client.post("/rate/api/state", json={"study": study})
     assert reply.status_code == 401

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+import guardui.users
 from guardui.access import Role
 from guardui.sessions import COOKIE, Sessions, cookie_of, set_cookie
-from guardui.users import Users
+from guardui.users import User, Users
 from pipelines.schema import InputError, NotFoundError
 from pipelines.settings import Settings
 
@@ -31,7 +32,7 @@ def users(home: Settings) -> Users:
 
 
 def test_a_password_is_kept_as_an_argon2_hash_that_only_its_owner_reads(users: Users) -> None:
-    assert not users
+    assert not users.has_researcher
     users.add("ada", Role.RESEARCHER, PASSWORD)
     text = users.path.read_text()
     assert PASSWORD not in text
@@ -87,6 +88,58 @@ def test_an_old_invite_counts_no_more(users: Users) -> None:
         one["expires_at"] = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
     users.path.write_text(json.dumps(held))
     assert users.invited(secret) is None
+    assert not users.has_researcher
+
+
+@pytest.mark.parametrize("wants", ["ben", "eve"])
+def test_of_two_who_take_up_an_invite_at_once_one_has_it(
+    users: Users, monkeypatch: pytest.MonkeyPatch, wants: str
+) -> None:
+    """The second comes while the first is at the hash, the slow part."""
+    secret = users.invite(Role.ANNOTATOR)
+    real, waiting = guardui.users._made, [wants]
+
+    def slow(name: str, role: Role, password: str) -> User:
+        if waiting:
+            users.accept(secret, waiting.pop(), "the first one's")
+        return real(name, role, password)
+
+    monkeypatch.setattr("guardui.users._made", slow)
+    with pytest.raises(InputError, match="was used"):
+        users.accept(secret, "ben", PASSWORD)
+    assert list(users.read().users) == [wants]
+    assert users.check(wants, "the first one's") is not None
+    assert users.read().invites == {}
+
+
+def test_of_two_invites_for_one_name_one_makes_the_login(
+    users: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = users.invite(Role.ANNOTATOR), users.invite(Role.RESEARCHER)
+    real, waiting = guardui.users._made, [first]
+
+    def slow(name: str, role: Role, password: str) -> User:
+        if waiting:
+            users.accept(waiting.pop(), "ben", "the first one's")
+        return real(name, role, password)
+
+    monkeypatch.setattr("guardui.users._made", slow)
+    with pytest.raises(InputError, match="name=Ben: is taken"):
+        users.accept(second, "Ben", PASSWORD)
+    assert users.check("ben", "the first one's") is not None
+    assert users.invited(second) is not None  # still there, for another name
+
+
+def test_names_differ_in_more_than_capitals_and_mean_nobody_else(users: Users) -> None:
+    users.add("Ada", Role.RESEARCHER, PASSWORD)
+    with pytest.raises(InputError, match="differs from Ada in nothing but capitals"):
+        users.add("ada", Role.ANNOTATOR, PASSWORD)
+    found = users.check("ADA", PASSWORD)
+    assert found is not None
+    assert found.name == "Ada"
+    for name in ("local", "Terminal", "public", "annotator", "RESEARCHER"):
+        with pytest.raises(InputError, match="means somebody else here"):
+            users.add(name, Role.ANNOTATOR, PASSWORD)
 
 
 def test_a_broken_file_lets_nobody_in(users: Users) -> None:
