@@ -30,6 +30,7 @@ PACKAGES = ("guardui", "pipelines", "db")
 SUFFIXES = (".py", ".mako", ".js", ".css", ".json", ".jsonl")
 FRONT = ("README.md", "app.py", "requirements.txt")
 A_TOKEN = re.compile(r"\b(hf_|sk-|ghp_|glpat-)[A-Za-z0-9]{20,}")
+OUR_TAG = re.compile(r"^\s*- guardui\s*$", re.MULTILINE)
 IDENTITY_KEY, TOKEN = "GUARDUI_IDENTITY_KEY", "HF_TOKEN"
 
 
@@ -83,9 +84,11 @@ def space_files(root: Path = ROOT) -> dict[str, Path]:
             hidden = any(part.startswith((".", "__pycache__")) for part in place.parts)
             if path.is_file() and path.suffix in SUFFIXES and not hidden:
                 files[place.as_posix()] = path
+    home = str(Path.home())
+    own = f"{home}/" if home != "/" else None  # containers have `/`, which is in every address
     for name, path in files.items():
         text = path.read_text("utf-8")
-        if A_TOKEN.search(text) or f"{Path.home()}/" in text:
+        if A_TOKEN.search(text) or (own and own in text):
             raise InputError(f"file={name}: holds a token or a path of this machine")
     return dict(sorted(files.items()))
 
@@ -116,9 +119,13 @@ def deploy(
     """Makes or updates a Space: one commit of what differs, none where nothing does.
 
     With a backup it gets a key for the annotators' links once, as a secret that is kept nowhere
-    else. Raises InputError for what can't be a Space, HubError where the Hub refuses.
+    else. Raises InputError for what can't be a Space or is another app's, HubError where the Hub
+    refuses.
     """
     variables = wanted.variables()
+    check_name(repo)
+    with named(repo, again="deploy again"):
+        _must_be_ours(connect(token), repo)
     made = {IDENTITY_KEY: secrets.token_hex(32)} if wanted.backup_repo else {}
     options: dict[str, Any] = {
         "space_sdk": "gradio",
@@ -132,6 +139,25 @@ def deploy(
     with named(sent.repo, again="deploy again"):
         done, missing = _set_up(connect(token), sent.repo, variables, made)
     return Deployed(sent, done, missing)
+
+
+def _must_be_ours(api: HfApi, repo: str) -> None:
+    """Raises InputError where an app is there whose card lacks our tag: it would be overwritten."""
+    if "/" not in repo or not api.repo_exists(repo, repo_type="space"):
+        return
+    there = set(api.list_repo_files(repo, repo_type="space"))
+    if there <= {"README.md", ".gitattributes"}:  # as the Hub makes it
+        return
+    card = ""
+    if "README.md" in there:
+        with tempfile.TemporaryDirectory(prefix="guardui-space-") as folder:
+            found = api.hf_hub_download(repo, "README.md", repo_type="space", cache_dir=folder)
+            card = Path(found).read_text("utf-8", "replace")
+    if not OUR_TAG.search(card.removeprefix("---").partition("\n---")[0]):
+        raise InputError(
+            f"repo={repo}: holds another app, which would be overwritten",
+            advice="Name a new Space, or one that `guardui space deploy` made.",
+        )
 
 
 def _set_up(

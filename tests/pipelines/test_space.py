@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from db import jobs
+from db.session import Database
 from guardui.cli import app
 from pipelines import space
+from pipelines.jobs import planning, queue
 from pipelines.schema import HubError, InputError
 from pipelines.settings import Settings
+from tests.hub_repos import Blob
 from tests.hub_server import READ_TOKEN, LocalHub
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +84,12 @@ def test_a_token_or_a_path_of_this_machine_stops_it(clone: Path, secret: str) ->
         space.space_files(clone / "guardui")
 
 
+def test_a_home_at_the_root_stops_nothing(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/")
+    (clone / "guardui" / "extra.py").write_text("x = 'https://huggingface.co'")
+    assert "guardui/extra.py" in space.space_files(clone)
+
+
 def test_all_that_is_imported_of_this_code_goes() -> None:
     files = space.space_files()
     for package in space.PACKAGES:
@@ -115,6 +125,26 @@ def test_it_is_made_updated_and_left_alone(hub: LocalHub, clone: Path) -> None:
     assert "guardui/static/page.js" not in repo.head.tree
     assert "guardui/new.py" in repo.head.tree
     assert repo.secrets["GUARDUI_IDENTITY_KEY"] == key, "another key would end all links"
+
+
+def test_somebody_elses_app_is_left_alone(hub: LocalHub, clone: Path) -> None:
+    repo = hub.add_repo(REPO, "space", private=True)
+    files = {"app.py": b"theirs", "db/mine.sql": b"data", "README.md": b"---\ntags: []\n---\n"}
+    repo.commit("theirs", {name: Blob(text, size=len(text)) for name, text in files.items()})
+    with pytest.raises(InputError, match="holds another app"):
+        space.deploy(REPO, space.Wanted(), root=clone)
+    assert repo.head.tree.keys() == files.keys()
+
+
+def test_training_is_refused_before_it_is_launched(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPACE_ID", "ada/guard")
+    monkeypatch.setitem(planning.TRAINING, "rsft", ("a_library_left_out",))
+    with pytest.raises(InputError, match="stage=rsft: this Space has no training libraries"):
+        queue.submit(database, "rsft", {}, preset="smollm2-demo")
+    with database.read() as session:
+        assert not jobs.list_jobs(session)
 
 
 def test_what_the_hub_refuses_is_said_with_the_name(
