@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,7 @@ def deploy(
     as_json: Json = False,
 ) -> None:
     """Make or update a Space with this code; what is there already isn't sent again."""
+    from pipelines.hub_client import look
     from pipelines.space import Wanted, space_files, write_space
     from pipelines.space import deploy as put
 
@@ -43,10 +45,14 @@ def deploy(
     variables = wanted.variables()
     if dry_run is not None:
         names = write_space(dry_run)
+        there = look({name: dry_run / name for name in names}, repo, "space")
+        removed = list(there.removed) if there else []
         if as_json:
-            show.print_json({"repo": repo, "files": names, "variables": variables, "url": None})
+            told = {"repo": repo, "files": names, "variables": variables, "url": None}
+            show.print_json(told | {"removed": removed})
             return
         show.out.print(f"{len(names)} files: {dry_run}", *names, sep="\n  ", markup=False)
+        _print_removed(removed, "would be deleted")
         _print_variables(variables)
         return
     files = space_files()
@@ -67,6 +73,7 @@ def deploy(
                 "url": done.sent.url,
                 "revision": done.sent.revision,
                 "changed": done.sent.changed,
+                "removed": list(done.sent.removed),
                 "set": done.set,
                 "missing_secrets": done.missing,
             }
@@ -74,6 +81,7 @@ def deploy(
         return
     what = "deployed to" if done.sent.changed else "nothing changed:"
     show.out.print(f"{what} {done.sent.url}", markup=False)
+    _print_removed(done.sent.removed, "deleted")
     for name in done.set:
         show.out.print(f"set {name}", markup=False)
     for name in done.missing:
@@ -82,6 +90,11 @@ def deploy(
             "backup repository. Until then ratings are not taken.",
             markup=False,
         )
+
+
+def _print_removed(names: Sequence[str], what: str) -> None:
+    for name in names:
+        show.out.print(f"{what} in the Space: {name}", markup=False)
 
 
 def _print_variables(variables: dict[str, str]) -> None:

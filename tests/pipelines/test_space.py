@@ -168,6 +168,11 @@ def test_the_command(hub: LocalHub, home: Settings, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, asked)
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)
-    assert said["changed"] is True
+    assert (said["changed"], said["removed"]) == (True, [])
     assert said["revision"] == hub.repo(REPO, "space").head.sha
-    assert sorted(hub.repo(REPO, "space").head.tree) == sorted([".gitattributes", *told["files"]])
+    repo = hub.repo(REPO, "space")
+    assert sorted(repo.head.tree) == sorted([".gitattributes", *told["files"]])
+    tree = dict(repo.head.tree)
+    repo.commit("left", tree | {"db/gone.py": tree["app.py"]})
+    tried = CliRunner().invoke(app, [*asked, "--dry-run", str(tmp_path / "next")])
+    assert json.loads(tried.stdout)["removed"] == ["db/gone.py"]
