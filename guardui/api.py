@@ -44,7 +44,7 @@ def publish(database: Database, settings: Settings, live: Live) -> None:
             "seconds": round(seconds, 3),
         }
 
-    gr.api(_answering(classify), api_name="classify", concurrency_limit=8)
+    gr.api(_answering(classify), api_name="classify", concurrency_limit=32)
 
 
 def read_mode(mode: str) -> Mode:

@@ -93,8 +93,9 @@ class Users:
     def has_researcher(self) -> bool:
         """Whether a researcher may log in, or is invited to by a link that still counts."""
         register = self.read()
-        invites = [one for one in register.invites.values() if not one.expired]
-        return any(one.role is Role.RESEARCHER for one in (*register.users.values(), *invites))
+        roles = {one.role for one in register.users.values()}
+        roles |= {one.role for one in register.invites.values() if not one.expired}
+        return Role.RESEARCHER in roles
 
     def read(self) -> Register:
         """The file as it is now. Raises InputError where it isn't one of users."""
