@@ -37,6 +37,8 @@ from pipelines.jobs.backup import Saved
 from pipelines.settings import Settings
 
 UPLOAD = "2gb"
+SESSIONS = 200
+"""Browsers whose state Gradio keeps, about 2 MB each; the oldest are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class House:
     options: dict[str, Any]
     full: GuardedBlocks | None
     apps: dict[str, ASGIApp]
+    live: Live
 
 
 def build_house(
@@ -64,6 +67,7 @@ def build_house(
     for one in (outer, full):
         if one is not None:
             one.queue(default_concurrency_limit=8, max_size=64)
+            one.state_session_capacity = SESSIONS  # of a mounted page nothing else sets it
     apps: dict[str, ASGIApp] = {}
     behind = _mounted(full) if outer is not None and full is not None else None
     if behind is not None:
@@ -79,13 +83,14 @@ def build_house(
         "show_error": True,
         "share": False,
         "max_file_size": UPLOAD,
+        "state_session_capacity": SESSIONS,
         "app_kwargs": {
             "routes": routes(database, settings, doors, live, saved),
             "middleware": [Middleware(Gate, doors=doors, database=database, full=apps)],
             "lifespan": _lifespan(page, [] if behind is None else [behind]),
         },
     }
-    return House(page, options, full, apps)
+    return House(page, options, full, apps, live)
 
 
 def routes(

@@ -53,7 +53,10 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
             house = build_house(database, settings, doors, saved)
             logger.info("GuardUI answers at http://%s:%d", host, port)
             logger.info("%s", doors.said())
-            house.page.launch(server_name=host, server_port=port, **house.options)
+            try:
+                house.page.launch(server_name=host, server_port=port, **house.options)
+            finally:
+                house.live.close()
         finally:
             supervisor.stop()
             database.dispose()
