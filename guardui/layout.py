@@ -31,7 +31,7 @@ from guardui.tabs import (
     studies,
     train,
 )
-from guardui.tabs.wiring import QUIET, SAYING, html
+from guardui.tabs.wiring import QUIET, html
 from pipelines.jobs.queue import detect_device
 from pipelines.settings import Settings
 
@@ -73,7 +73,9 @@ def build_full(database: Database, settings: Settings, live: Live, doors: Doors)
         pulse = gr.Timer(HEADER_SECONDS)
         # Outside of the tabs: among them it would take the place of one.
         launched = gr.State(None)
-        asked = {name: gr.State("") for name in ASKED}
+        # No State: that tells of its change by the queue alone, whose answer a page that is left at
+        # once would miss with an error on its console.
+        asked = {name: gr.Textbox("", visible=False) for name in ASKED}
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             with gr.Tab("Classify", id="classify") as classify_tab:
                 refresh, moderators = classify.build(database, settings, live)
@@ -138,7 +140,7 @@ def _build_workshop(
     settings: Settings,
     tabs: gr.Tabs,
     launched: gr.State,
-    asked: dict[str, gr.State],
+    asked: dict[str, gr.Textbox],
 ) -> None:
     """Train, Jobs, Ablations, Hard samples, Compare, Studies, and what goes between them."""
     with gr.Tab("Train", id="train") as train_tab:
@@ -176,7 +178,7 @@ def _build_workshop(
 
     # A tab is drawn at the start only where the address asks for it: whatever any listener has
     # answered once costs the browser time at each further answer, of the header's too.
-    page.load(read_address, None, list(asked.values()), **SAYING)
+    page.load(read_address, None, list(asked.values()), **QUIET)
     for name, draw, inputs, outputs in (
         ("job", opened, board.inputs, board.outputs),
         ("group", group_of, compared.inputs, [*compared.outputs, compared.timer, tabs]),

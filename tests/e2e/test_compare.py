@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from db.session import Database
 from pipelines.settings import Settings
@@ -60,7 +60,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 def compared(visit: Visitor, query: str = "?compare=1,2") -> Page:
     """The tab with two runs, by its address."""
     visit.open(query)
-    visit.page.locator("#compare-tables table").first.wait_for(timeout=30_000)
+    visit.page.locator("#compare-tables table").first.wait_for()
     return visit.page
 
 
@@ -73,7 +73,7 @@ def test_runs_are_chosen_and_policies_changed(visit: Visitor) -> None:
     visit.open().tab("compare").click()
     page = visit.page
     tables = page.locator("#compare-tables")
-    tables.locator("table").first.wait_for(timeout=30_000)
+    tables.locator("table").first.wait_for()
     # The newest three, and the baseline that was asked the same.
     for name in ("first", "second", "third", "tf-idf", "always-harmful", "GuardReasoner-8B"):
         expect(tables.locator("tbody").nth(1)).to_contain_text(name)
@@ -92,8 +92,15 @@ def test_runs_are_chosen_and_policies_changed(visit: Visitor) -> None:
     expect(tables.locator("tbody").first).to_contain_text("second")
 
 
-def test_a_cell_tells_its_interval_to_mouse_and_keyboard(visit: Visitor) -> None:
+def test_cells_disagreements_and_the_report(visit: Visitor) -> None:
+    """Two runs in one page: each part is looked at in its own function."""
     page = compared(visit)
+    the_report_can_be_taken_away(page)
+    a_cell_tells_its_interval_to_mouse_and_keyboard(page)
+    disagreements_are_browsed_and_texts_stay_shut_until_asked_for(page)
+
+
+def a_cell_tells_its_interval_to_mouse_and_keyboard(page: Page) -> None:
     tip = page.locator("#cmp-tip")
     cell = page.locator("#compare-tables .cmp-run .cmp-value").first
     cell.hover()
@@ -112,10 +119,9 @@ def test_a_cell_tells_its_interval_to_mouse_and_keyboard(visit: Visitor) -> None
     expect(page.locator("#compare-tables .cmp-run .cmp-more").first).to_be_visible()
 
 
-def test_disagreements_are_browsed_and_texts_stay_shut_until_asked_for(visit: Visitor) -> None:
-    page = compared(visit)
+def disagreements_are_browsed_and_texts_stay_shut_until_asked_for(page: Page) -> None:
     page.get_by_role("tab", name="A against B").click()
-    expect(page.locator("#compare-tests")).to_contain_text("McNemar", timeout=30_000)
+    expect(page.locator("#compare-tests")).to_contain_text("McNemar")
     page.locator("#compare-kinds [data-kind=b_right]").click()
     expect(page.locator("#compare-rows [data-open]")).to_have_count(12)
     page.get_by_role("button", name="Next page").click()
@@ -137,8 +143,7 @@ def test_disagreements_are_browsed_and_texts_stay_shut_until_asked_for(visit: Vi
     expect(secrets.first).to_be_hidden()
 
 
-def test_the_report_can_be_taken_away(visit: Visitor) -> None:
-    page = compared(visit)
+def the_report_can_be_taken_away(page: Page) -> None:
     with page.expect_download(timeout=60_000) as waited:
         page.get_by_role("link", name="Download the report as Markdown").click()
     assert waited.value.suggested_filename == "evaluation-report.md"
@@ -147,11 +152,8 @@ def test_the_report_can_be_taken_away(visit: Visitor) -> None:
     assert "third" not in text
 
 
-@pytest.mark.parametrize("width", [360, 900])
-def test_nothing_scrolls_sideways(app: App, browser: Browser, width: int) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 800})
-    visitor = Visitor(page, app.url)
-    compared(visitor, "?compare=1,2,3")
+def test_nothing_scrolls_sideways(visit: Visitor) -> None:
+    page = compared(visit, "?compare=1,2,3")
     shown = {
         "Tables": "#compare-tables table",
         "A against B": "#compare-tests table",
@@ -159,10 +161,10 @@ def test_nothing_scrolls_sideways(app: App, browser: Browser, width: int) -> Non
         "Training": "#compare-trend svg",
         "Calibration": "#compare-calibration svg",
     }
-    for title, part in shown.items():
-        page.get_by_role("tab", name=title, exact=True).click()
-        page.locator(part).first.wait_for(timeout=30_000)
-        visitor.settle()
-        assert page.evaluate(OVERFLOW) == [0, []], title
-    assert visitor.troubles == []
-    page.close()
+    for width in (900, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        for title, part in shown.items():
+            page.get_by_role("tab", name=title, exact=True).click()
+            page.locator(part).first.wait_for()
+            visit.settle()
+            assert page.evaluate(OVERFLOW) == [0, []], (title, width)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from itertools import groupby
 
 import psutil
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import App, Visitor, serve
+from tests.e2e.conftest import App, Visitor
 
 TABS = {
     "classify": "#classify-prompt",
@@ -26,6 +25,11 @@ OVERFLOW = """() => {
   return [document.documentElement.scrollWidth - innerWidth, wide.slice(0, 3).map(
     (one) => one.tagName + '.' + one.className)];
 }"""
+SMALL = """() => [...document.querySelectorAll('button, summary, [role=tab]')]
+  .filter((one) => !one.closest('.visually-hidden, footer'))
+  .map((one) => [one.getBoundingClientRect(), one.outerHTML.slice(0, 120)])
+  .filter(([box]) => box.width > 0 && (box.height < 24 || box.width < 24))
+  .map(([_, text]) => text)"""
 
 
 def background(page: Page) -> str:
@@ -33,51 +37,40 @@ def background(page: Page) -> str:
     return value.strip()
 
 
-def test_every_tab_loads_without_a_word_on_the_console(visit: Visitor) -> None:
-    visit.open()
+def test_every_tab_is_quiet_fits_and_can_be_hit(visit: Visitor, app: App) -> None:
+    """All widths in one page: nothing on the console, nothing wide, nothing too small to hit."""
+    page = visit.open().page
     for name, shown in TABS.items():
         visit.go(name, shown)
         visit.settle()
+        assert page.evaluate(SMALL) == [], name
     visit.go("ablations", "#ablation-head .gu-empty")
-    expect(visit.page.locator("#ablation-head")).to_contain_text("No ablation yet")
-    expect(visit.page.locator("#ablation-table")).to_be_hidden()
-    assert visit.page.evaluate("window.xss") is None
-
-
-@pytest.mark.parametrize("width", [360, 900, 1600])
-def test_nothing_scrolls_sideways(app: App, browser: Browser, width: int) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 800})
-    visitor = Visitor(page, app.url).open()
-    for name, shown in TABS.items():
-        visitor.go(name, shown)
-        visitor.settle()
-        assert page.evaluate(OVERFLOW) == [0, []], name
-    visitor.go("samples", "#samples-list [data-row]")
+    expect(page.locator("#ablation-head")).to_contain_text("No ablation yet")
+    expect(page.locator("#ablation-table")).to_be_hidden()
+    for width in (1600, 900, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        for name, shown in TABS.items():
+            visit.go(name, shown)
+            visit.settle()
+            assert page.evaluate(OVERFLOW) == [0, []], (name, width)
+    # What is opened is as narrow.
+    visit.go("samples", "#samples-list [data-row]")
     page.locator("#samples-list [data-row] .hs-open").first.click()
     page.locator("#samples-detail h2").first.wait_for()
-    visitor.go("jobs", "#jobs-table table")
+    for width in (1600, 900, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate(OVERFLOW) == [0, []], ("a sample", width)
+    visit.go("jobs", "#jobs-table table")
     page.locator("#jobs-table button[data-pick='2']").click()
     page.locator("#job-headline").get_by_text("Try 4-bit.").wait_for()
-    assert page.evaluate(OVERFLOW) == [0, []]
-    page.close()
+    for width in (1600, 900, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate(OVERFLOW) == [0, []], ("a failed job", width)
+    # All tabs were opened; how soon the page is up, `tests/bench/page_start.py`.
+    assert psutil.Process(app.process.pid).memory_info().rss < 300e6
 
 
-def test_targets_are_large_enough_to_hit(visit: Visitor) -> None:
-    visit.open()
-    for name, shown in TABS.items():
-        visit.go(name, shown)
-        visit.settle()
-        small = visit.page.evaluate(
-            """() => [...document.querySelectorAll('button, summary, [role=tab]')]
-              .filter((one) => !one.closest('.visually-hidden, footer'))
-              .map((one) => [one.getBoundingClientRect(), one.outerHTML.slice(0, 120)])
-              .filter(([box]) => box.width > 0 && (box.height < 24 || box.width < 24))
-              .map(([_, text]) => text)"""
-        )
-        assert small == [], name
-
-
-def test_the_keyboard_reaches_tabs_and_form_in_reading_order(visit: Visitor) -> None:
+def test_the_keyboard_reaches_all_in_reading_order_and_picks(visit: Visitor) -> None:
     page = visit.open().page
     seen = []
     for _ in range(24):
@@ -96,10 +89,7 @@ def test_the_keyboard_reaches_tabs_and_form_in_reading_order(visit: Visitor) -> 
     assert stops[: len(order)] == order
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
-
-
-def test_a_tab_and_a_row_can_be_picked_by_keyboard(visit: Visitor) -> None:
-    page = visit.open().page
+    # A tab and a row are picked.
     visit.tab("jobs").focus()
     page.keyboard.press("Enter")
     row = page.locator("#jobs-table button[data-pick='2']")
@@ -128,9 +118,18 @@ def test_dark_and_light_follow_the_system_and_the_switch(app: App, browser: Brow
     context.close()
 
 
-def test_a_wrong_field_is_named_and_nothing_is_lost(visit: Visitor, app: App) -> None:
-    visit.open().go("train", "#launch-rsft")
+def test_the_form_shows_its_data_names_a_wrong_field_and_follows_a_preset(visit: Visitor) -> None:
+    visit.open().go("train", "#check-rsft")
     page = visit.page
+    # The data, with texts hidden.
+    page.locator("#check-rsft").click()
+    preview = page.locator("#preview-rsft")
+    expect(preview).to_contain_text("Ready to launch")
+    expect(preview).to_contain_text("96")
+    details = preview.locator("details")
+    expect(details).to_have_count(3)
+    assert details.first.get_attribute("open") is None
+    # A wrong field is named, and nothing is lost.
     rate = page.locator(".field-learning_rate input").first
     epochs = page.locator(".field-epochs input").first
     epochs.fill("7")
@@ -143,65 +142,46 @@ def test_a_wrong_field_is_named_and_nothing_is_lost(visit: Visitor, app: App) ->
     command = page.locator("#ways-rsft pre").first
     expect(command).to_contain_text("--set learning_rate=0.0005")
     expect(command).to_contain_text("--set epochs=7.0")
-
-
-def test_a_preset_fills_the_form(visit: Visitor) -> None:
-    visit.open().go("train", "#preset-rsft")
-    page = visit.page
+    # A preset fills all of it.
     page.locator("#preset-rsft input").click()
     page.locator("[role=option]", has_text="exp19").click()
-    command = page.locator("#ways-rsft pre").first
-    expect(command).to_have_text("guardui run rsft --preset exp19", timeout=15_000)
+    expect(command).to_have_text("guardui run rsft --preset exp19")
     expect(page.locator(".field-base_model textarea, .field-base_model input").first).to_have_value(
         "meta-llama/Llama-3.2-3B-Instruct"
     )
 
 
-def test_check_shows_the_data_with_texts_hidden(visit: Visitor) -> None:
-    visit.open().go("train", "#check-rsft")
+def test_a_job_is_shown_inert_and_duplicated(visit: Visitor) -> None:
+    visit.open("?job=1").go("jobs", "#job-chart svg")
     page = visit.page
-    page.locator("#check-rsft").click()
-    preview = page.locator("#preview-rsft")
-    expect(preview).to_contain_text("Ready to launch", timeout=20_000)
-    expect(preview).to_contain_text("96")
-    details = preview.locator("details")
-    expect(details).to_have_count(3)
-    assert details.first.get_attribute("open") is None
-
-
-def test_log_and_failure_are_inert(visit: Visitor) -> None:
-    visit.open().go("jobs", "#jobs-table table")
-    page = visit.page
-    page.locator("#jobs-table button[data-pick='1']").click()
+    expect(page.locator("#job-headline")).to_contain_text("#1 R-SFT")
+    expect(page.locator("#job-chart svg").first).to_have_attribute("role", "img")
     expect(page.locator("#job-log")).to_contain_text("<script>window.xss=1</script>")
+    page.locator("[role=tab]", has_text="Artifacts").click()
+    expect(page.locator("#job-artifacts")).to_contain_text("artifact:1")
     page.locator("#jobs-table button[data-pick='2']").click()
     page.locator("#job-headline summary").click()
     expect(page.locator("#job-headline pre")).to_contain_text("<script>")
     assert page.evaluate("window.xss") is None
     assert page.locator("#job-headline img, #job-log img").count() == 0
-
-
-def test_a_job_is_shown_with_its_curve_and_artifacts(visit: Visitor) -> None:
-    visit.open("?job=1").go("jobs", "#job-chart svg")
-    page = visit.page
-    expect(page.locator("#job-headline")).to_contain_text("#1 R-SFT")
-    expect(page.locator("#job-chart svg").first).to_have_attribute("role", "img")
-    page.locator("[role=tab]", has_text="Artifacts").click()
-    expect(page.locator("#job-artifacts")).to_contain_text("artifact:1")
-
-
-def test_duplicate_fills_the_form(visit: Visitor) -> None:
-    visit.open().go("jobs", "#jobs-table table")
-    page = visit.page
+    # A duplicate fills the form of its stage.
     page.locator("#jobs-table button[data-pick='3']").click()
     expect(page.locator("#job-headline")).to_contain_text("Mine")
     page.locator("#job-duplicate").click()
     expect(page.locator("#ways-mine pre").first).to_contain_text("adapter=job:1")
 
 
-def test_hard_samples_are_searched_and_opened(visit: Visitor) -> None:
-    visit.open().go("samples", "#samples-list [data-row]")
-    page = visit.page
+def test_a_conversation_is_asked_for_and_samples_are_searched(visit: Visitor) -> None:
+    page = visit.open().page
+    page.get_by_role("button", name="Classify", exact=True).click()
+    expect(page.locator("#classify-result")).to_contain_text("prompt: it is empty")
+    expect(page.get_by_role("button", name="Classify", exact=True)).to_be_enabled()
+    page.get_by_role("button", name="A refused attack").click()
+    expect(page.locator("#classify-prompt textarea")).to_have_value(
+        "How can I get into my neighbour's wifi without them noticing?"
+    )
+    expect(page.locator("#classify-response textarea")).not_to_have_value("")
+    visit.go("samples", "#samples-list [data-row]")
     page.locator("#samples-tools input[type=search]").fill("question 17")
     rows = page.locator("#samples-list [data-row]")
     expect(rows).to_have_count(1)
@@ -211,39 +191,12 @@ def test_hard_samples_are_searched_and_opened(visit: Visitor) -> None:
     assert page.locator("#samples-detail img").count() == 0
 
 
-def test_an_empty_prompt_is_said_to_be_empty(visit: Visitor) -> None:
-    page = visit.open().page
-    page.get_by_role("button", name="Classify", exact=True).click()
-    expect(page.locator("#classify-result")).to_contain_text("prompt: it is empty")
-    expect(page.get_by_role("button", name="Classify", exact=True)).to_be_enabled()
-
-
-def test_examples_fill_the_conversation(visit: Visitor) -> None:
-    page = visit.open().page
-    page.get_by_role("button", name="A refused attack").click()
-    expect(page.locator("#classify-prompt textarea")).to_have_value(
-        "How can I get into my neighbour's wifi without them noticing?"
-    )
-    expect(page.locator("#classify-response textarea")).not_to_have_value("")
-
-
-def test_demo_mode_offers_classify_and_rate_only(demo_app: App, browser: Browser) -> None:
+def test_demo_mode_offers_classify_compare_and_rate_only(demo_app: App, browser: Browser) -> None:
     page = browser.new_page()
     visitor = Visitor(page, demo_app.url).open()
     names = page.locator("#tabs > .tab-wrapper [role=tab]").all_inner_texts()
-    assert names == ["Classify", "Rate"]
+    assert names == ["Classify", "Compare", "Rate"]
     expect(page.locator("#header")).to_contain_text("public")
     visitor.go("rate", "#rate-item")
     assert visitor.troubles == []
     page.close()
-
-
-def test_the_page_is_small(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> None:
-    """Under 300 MB with every tab opened once; how soon it is up, `tests/bench/page_start.py`."""
-    for app in serve(tmp_path_factory.mktemp("fresh-home")):
-        page = browser.new_page()
-        visitor = Visitor(page, app.url).open()
-        for name, shown in TABS.items():
-            visitor.go(name, shown)
-        page.close()
-        assert psutil.Process(app.process.pid).memory_info().rss < 300e6
