@@ -137,9 +137,13 @@ def demo_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     yield from serve(tmp_path_factory.mktemp("demo-home"), GUARDUI_DEMO="1")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium; skips where there is none."""
+    """Chromium; skips where there is none.
+
+    It ends with its file: as long as it's there its event loop runs in this thread, and tests of
+    other files could begin none of their own.
+    """
     if not CHROMIUM.exists():
         pytest.skip(f"no browser at {CHROMIUM}")
     with sync_playwright() as playwright:
