@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from db.access_models import AuditRow
+from guardui.access import Role
 from guardui.render import DASH, copy_block, empty, esc, note, page
 from guardui.users import Register
 
@@ -41,7 +43,7 @@ def people(register: Register) -> str:
     rows = [
         f"<td><strong>{esc(one.name)}</strong></td>"
         f'<td data-label="role">{esc(one.role.value)}</td>'
-        f'<td data-label="since" class="num">{esc(one.made_at[:10])}</td>'
+        f'<td data-label="since"><span class="num">{esc(one.made_at[:10])}</span></td>'
         for one in sorted(register.users.values(), key=lambda one: one.name.lower())
     ]
     waiting = sum(not one.expired for one in register.invites.values())
@@ -56,7 +58,8 @@ def people(register: Register) -> str:
 
 def invited(link: str, role: str, days: int, *, is_open: bool) -> str:
     """A fresh link, which isn't shown again."""
-    later = " From GuardUI's next start on, everybody logs in, you too." if is_open else ""
+    asks = is_open and role == Role.RESEARCHER
+    later = " From GuardUI's next start on, everybody logs in, you too." if asks else ""
     return page(
         f"<p>It makes one {esc(role)}, within {days} days, and isn't shown again.{later}</p>",
         copy_block("Invite link", link),
@@ -68,7 +71,8 @@ def log(rows: Sequence[AuditRow]) -> str:
     if not rows:
         return empty("Nothing yet", "Launches, stops, changes and logins are listed here.")
     lines = [
-        f'<td class="num">{_when(row.at)}</td><td data-label="who">{esc(row.actor)}</td>'
+        f'<td><span class="num">{_when(row.at)}</span></td>'
+        f'<td data-label="who">{esc(row.actor)}</td>'
         f'<td data-label="by">{esc(row.entrance)}</td>'
         f'<td data-label="act"><code>{esc(row.act)}</code></td>'
         f'<td data-label="what">{esc(row.subject)}</td>'
@@ -95,4 +99,8 @@ def _when(at: datetime) -> str:
 
 def _told(row: AuditRow) -> str:
     kept = [(name, value) for name, value in row.details.items() if value not in (None, "")]
-    return ", ".join(f"{name} {value}" for name, value in kept)
+    return ", ".join(f"{name} {_plain(value)}" for name, value in kept)
+
+
+def _plain(value: Any) -> str:
+    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
