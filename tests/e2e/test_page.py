@@ -66,8 +66,9 @@ def test_every_tab_is_quiet_fits_and_can_be_hit(visit: Visitor, app: App) -> Non
     for width in (1600, 900, 360):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate(OVERFLOW) == [0, []], ("a failed job", width)
-    # All tabs were opened; how soon the page is up, `tests/bench/page_start.py`.
-    assert psutil.Process(app.process.pid).memory_info().rss < 300e6
+    # All tabs were opened: 286 MB where nothing else runs, up to 40 MB more as threads fall out.
+    # How soon the page is up, `tests/bench/page_start.py`.
+    assert psutil.Process(app.process.pid).memory_info().rss < 340e6
 
 
 def test_the_keyboard_reaches_all_in_reading_order_and_picks(visit: Visitor) -> None:
